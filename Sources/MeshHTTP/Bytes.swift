@@ -1,0 +1,43 @@
+extension StaticString {
+    /// The UTF-8 bytes.
+    public var bytes: Span<UInt8> {
+        @_lifetime(immortal)
+        get {
+            // SAFETY: a static string's bytes live as long as the process.
+            let span = unsafe Span(_unsafeStart: utf8Start, count: utf8CodeUnitCount)
+            return unsafe _overrideLifetime(span, borrowing: ())
+        }
+    }
+}
+
+extension UInt8 {
+    /// The ASCII lower-case form.
+    @inlinable
+    public var lowercased: UInt8 { self &- 65 < 26 ? self | 32 : self }
+}
+
+extension Span<UInt8> {
+    /// True if the bytes are `other`, ASCII letters compared without case.
+    @inlinable
+    public func equalsIgnoringCase(_ other: Span<UInt8>) -> Bool {
+        guard count == other.count else { return false }
+        var index = 0
+        while index < count {
+            if self[index] != other[index] && self[index].lowercased != other[index].lowercased { return false }
+            index &+= 1
+        }
+        return true
+    }
+
+    /// True if the bytes are `other`.
+    @inlinable
+    public func equals(_ other: Span<UInt8>) -> Bool {
+        guard count == other.count else { return false }
+        var index = 0
+        while index < count {
+            if self[index] != other[index] { return false }
+            index &+= 1
+        }
+        return true
+    }
+}
