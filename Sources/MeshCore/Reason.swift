@@ -32,7 +32,7 @@ public enum Reason: String, CaseIterable, Sendable {
     /// The body is larger than the limit.
     case bodyTooLarge = "body_too_large"
     /// The HTTP version is not 1.0, 1.1 or 2.
-    case unsupportedHttpVersion = "unsupported_http_version"
+    case unsupportedHTTPVersion = "unsupported_http_version"
     /// Expect asks for something other than 100-continue.
     case expectationFailed = "expectation_failed"
     /// CONNECT is not served.
@@ -126,12 +126,13 @@ public enum Reason: String, CaseIterable, Sendable {
     public var status: Int {
         switch self {
         case .malformedRequestLine, .malformedHeader, .invalidContentLength, .conflictingFraming, .malformedChunk,
-            .bodyLengthMismatch, .invalidHost, .hostMismatch, .invalidPath, .clientCertificateRequired: 400
+            .bodyLengthMismatch, .invalidHost, .hostMismatch, .invalidPath, .clientCertificateRequired:
+            400
         case .unsupportedTransferCoding: 501
         case .uriTooLong: 414
         case .headersTooLarge, .tooManyHeaders: 431
         case .bodyTooLarge: 413
-        case .unsupportedHttpVersion: 505
+        case .unsupportedHTTPVersion: 505
         case .expectationFailed: 417
         case .connectRefused: 405
         case .headerTimeout, .bodyTooSlow, .idleTimeout: 408
@@ -143,12 +144,14 @@ public enum Reason: String, CaseIterable, Sendable {
         case .backendNotValid, .backendNotConfigured, .internalError: 500
         case .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
             .upstreamTlsFailed, .upstreamRefusedStream, .upstreamConnectionLimit, .draining, .overloaded,
-            .notConfigured: 503
+            .notConfigured:
+            503
         case .upstreamClosed, .upstreamReset, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .upgradeRefused: 502
         case .downstreamClosed, .downstreamReset: 499
         case .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout, .sniNotFound,
             .proxyProtocolMalformed, .connectionIdle, .connectionLimit, .http2ProtocolError, .http2ResetFlood,
-            .http2GlitchFlood, .http2ControlFlood, .http2OutputOverflow: 0
+            .http2GlitchFlood, .http2ControlFlood, .http2OutputOverflow:
+            0
         }
     }
 
@@ -156,19 +159,23 @@ public enum Reason: String, CaseIterable, Sendable {
     public var grpcStatus: Int {
         switch self {
         case .malformedRequestLine, .malformedHeader, .invalidContentLength, .conflictingFraming, .malformedChunk,
-            .bodyLengthMismatch, .invalidHost, .hostMismatch, .invalidPath, .uriTooLong, .expectationFailed: 3
-        case .unsupportedTransferCoding, .unsupportedHttpVersion, .connectRefused, .routeNotFound: 12
+            .bodyLengthMismatch, .invalidHost, .hostMismatch, .invalidPath, .uriTooLong, .expectationFailed:
+            3
+        case .unsupportedTransferCoding, .unsupportedHTTPVersion, .connectRefused, .routeNotFound: 12
         case .headersTooLarge, .tooManyHeaders, .bodyTooLarge, .overloaded: 8
         case .headerTimeout, .bodyTooSlow, .idleTimeout, .requestTimeout, .upstreamTimeout: 4
         case .misdirectedRequest: 5
         case .redirected, .corsPreflight, .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout,
             .sniNotFound, .proxyProtocolMalformed, .connectionIdle, .connectionLimit, .http2ProtocolError,
-            .http2ResetFlood, .http2GlitchFlood, .http2ControlFlood, .http2OutputOverflow: 0
+            .http2ResetFlood, .http2GlitchFlood, .http2ControlFlood, .http2OutputOverflow:
+            0
         case .backendNotValid, .backendNotConfigured, .upstreamMalformedResponse, .upstreamHeadersTooLarge,
-            .internalError: 13
+            .internalError:
+            13
         case .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
             .upstreamTlsFailed, .upstreamClosed, .upstreamReset, .upstreamRefusedStream, .upstreamConnectionLimit,
-            .upgradeRefused, .draining, .notConfigured: 14
+            .upgradeRefused, .draining, .notConfigured:
+            14
         case .downstreamClosed, .downstreamReset: 1
         case .clientCertificateRequired: 16
         }
@@ -205,7 +212,7 @@ public enum Reason: String, CaseIterable, Sendable {
             "There are more header fields than the limit."
         case .bodyTooLarge:
             "The body is larger than the limit."
-        case .unsupportedHttpVersion:
+        case .unsupportedHTTPVersion:
             "The HTTP version is not 1.0, 1.1 or 2."
         case .expectationFailed:
             "Expect asks for something other than 100-continue."

@@ -41,3 +41,22 @@ extension Span<UInt8> {
         return true
     }
 }
+
+extension Span<UInt8> {
+    /// The bytes of `range`, which must lie inside.
+    @inlinable
+    @_lifetime(copy self)
+    public func extracting(_ range: ByteRange) -> Span<UInt8> {
+        extracting(Int(range.offset)..<(Int(range.offset) &+ range.count))
+    }
+}
+
+extension Span<UInt8> {
+    /// True if the bytes are `text`, ASCII letters compared without case.
+    @inlinable
+    public func equalsIgnoringCase(_ text: StaticString) -> Bool { equalsIgnoringCase(text.bytes) }
+
+    /// True if the bytes are `text`.
+    @inlinable
+    public func equals(_ text: StaticString) -> Bool { equals(text.bytes) }
+}

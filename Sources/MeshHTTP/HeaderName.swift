@@ -124,43 +124,98 @@ public enum HeaderName: UInt8, CaseIterable, Sendable {
         }
     }
 
-    /// The interned form of `name`, in whatever case it is written.
+    /// The interned form of `name`, in whatever case it is written. Compares with the names of that length only.
     public static func intern(_ name: Span<UInt8>) -> HeaderName {
         switch name.count {
-        case 2: firstMatch(name, .te)
-        case 3: firstMatch(name, .via)
-        case 4: firstMatch(name, .host, .date, .vary)
-        case 5: firstMatch(name, .allow)
-        case 6: firstMatch(name, .expect, .server, .accept, .cookie, .origin)
-        case 7: firstMatch(name, .trailer, .upgrade, .referer, .altSvc)
-        case 8: firstMatch(name, .location)
-        case 9: firstMatch(name, .forwarded, .xRealIp)
-        case 10: firstMatch(name, .connection, .keepAlive, .userAgent, .setCookie, .tracestate)
-        case 11: firstMatch(name, .retryAfter, .traceparent, .grpcStatus)
-        case 12: firstMatch(name, .contentType, .xRequestID, .grpcMessage, .grpcTimeout)
-        case 13: firstMatch(name, .authorization)
-        case 14: firstMatch(name, .http2Settings, .contentLength)
-        case 15: firstMatch(name, .xForwardedFor)
-        case 16: firstMatch(name, .proxyConnection, .contentEncoding, .xForwardedHost, .xForwardedPort, .xMartletReason)
-        case 17: firstMatch(name, .transferEncoding, .xForwardedProto, .secWebsocketKey)
-        case 18: firstMatch(name, .proxyAuthenticate)
-        case 19: firstMatch(name, .proxyAuthorization)
-        case 20: firstMatch(name, .secWebsocketAccept)
-        case 21: firstMatch(name, .secWebsocketVersion)
-        case 22: firstMatch(name, .accessControlMaxAge)
-        case 23: firstMatch(name, .xForwardedClientCert)
-        case 27: firstMatch(name, .accessControlAllowOrigin)
-        case 28: firstMatch(name, .accessControlAllowMethods, .accessControlAllowHeaders)
-        case 29: firstMatch(name, .accessControlRequestMethod, .accessControlExposeHeaders)
-        case 30: firstMatch(name, .accessControlRequestHeaders)
-        case 32: firstMatch(name, .accessControlAllowCredentials)
-        default: .other
+        case 2:
+            if `is`(name, .te) { return .te }
+        case 3:
+            if `is`(name, .via) { return .via }
+        case 4:
+            if `is`(name, .host) { return .host }
+            if `is`(name, .date) { return .date }
+            if `is`(name, .vary) { return .vary }
+        case 5:
+            if `is`(name, .allow) { return .allow }
+        case 6:
+            if `is`(name, .expect) { return .expect }
+            if `is`(name, .server) { return .server }
+            if `is`(name, .accept) { return .accept }
+            if `is`(name, .cookie) { return .cookie }
+            if `is`(name, .origin) { return .origin }
+        case 7:
+            if `is`(name, .trailer) { return .trailer }
+            if `is`(name, .upgrade) { return .upgrade }
+            if `is`(name, .referer) { return .referer }
+            if `is`(name, .altSvc) { return .altSvc }
+        case 8:
+            if `is`(name, .location) { return .location }
+        case 9:
+            if `is`(name, .forwarded) { return .forwarded }
+            if `is`(name, .xRealIp) { return .xRealIp }
+        case 10:
+            if `is`(name, .connection) { return .connection }
+            if `is`(name, .keepAlive) { return .keepAlive }
+            if `is`(name, .userAgent) { return .userAgent }
+            if `is`(name, .setCookie) { return .setCookie }
+            if `is`(name, .tracestate) { return .tracestate }
+        case 11:
+            if `is`(name, .retryAfter) { return .retryAfter }
+            if `is`(name, .traceparent) { return .traceparent }
+            if `is`(name, .grpcStatus) { return .grpcStatus }
+        case 12:
+            if `is`(name, .contentType) { return .contentType }
+            if `is`(name, .xRequestID) { return .xRequestID }
+            if `is`(name, .grpcMessage) { return .grpcMessage }
+            if `is`(name, .grpcTimeout) { return .grpcTimeout }
+        case 13:
+            if `is`(name, .authorization) { return .authorization }
+        case 14:
+            if `is`(name, .http2Settings) { return .http2Settings }
+            if `is`(name, .contentLength) { return .contentLength }
+        case 15:
+            if `is`(name, .xForwardedFor) { return .xForwardedFor }
+        case 16:
+            if `is`(name, .proxyConnection) { return .proxyConnection }
+            if `is`(name, .contentEncoding) { return .contentEncoding }
+            if `is`(name, .xForwardedHost) { return .xForwardedHost }
+            if `is`(name, .xForwardedPort) { return .xForwardedPort }
+            if `is`(name, .xMartletReason) { return .xMartletReason }
+        case 17:
+            if `is`(name, .transferEncoding) { return .transferEncoding }
+            if `is`(name, .xForwardedProto) { return .xForwardedProto }
+            if `is`(name, .secWebsocketKey) { return .secWebsocketKey }
+        case 18:
+            if `is`(name, .proxyAuthenticate) { return .proxyAuthenticate }
+        case 19:
+            if `is`(name, .proxyAuthorization) { return .proxyAuthorization }
+        case 20:
+            if `is`(name, .secWebsocketAccept) { return .secWebsocketAccept }
+        case 21:
+            if `is`(name, .secWebsocketVersion) { return .secWebsocketVersion }
+        case 22:
+            if `is`(name, .accessControlMaxAge) { return .accessControlMaxAge }
+        case 23:
+            if `is`(name, .xForwardedClientCert) { return .xForwardedClientCert }
+        case 27:
+            if `is`(name, .accessControlAllowOrigin) { return .accessControlAllowOrigin }
+        case 28:
+            if `is`(name, .accessControlAllowMethods) { return .accessControlAllowMethods }
+            if `is`(name, .accessControlAllowHeaders) { return .accessControlAllowHeaders }
+        case 29:
+            if `is`(name, .accessControlRequestMethod) { return .accessControlRequestMethod }
+            if `is`(name, .accessControlExposeHeaders) { return .accessControlExposeHeaders }
+        case 30:
+            if `is`(name, .accessControlRequestHeaders) { return .accessControlRequestHeaders }
+        case 32:
+            if `is`(name, .accessControlAllowCredentials) { return .accessControlAllowCredentials }
+        default: break
         }
+        return .other
     }
 
     @inline(__always)
-    private static func firstMatch(_ name: Span<UInt8>, _ candidates: HeaderName...) -> HeaderName {
-        for candidate in candidates where name.equalsIgnoringCase(candidate.text.bytes) { return candidate }
-        return .other
+    private static func `is`(_ name: Span<UInt8>, _ candidate: HeaderName) -> Bool {
+        name.equalsIgnoringCase(candidate.text)
     }
 }

@@ -240,6 +240,12 @@ public final class MessageHead {
         return ByteRange(start, count)
     }
 
+    /// Replaces the arena's bytes by `bytes`, over which the fields appended so far were computed.
+    func load(_ bytes: Span<UInt8>) {
+        byteCount = 0
+        _ = store(bytes)
+    }
+
     /// Appends a field whose bytes are in the arena already.
     public func append(_ field: HeaderField) {
         if fieldCount == tableCapacity { growTable() }
