@@ -51,6 +51,9 @@ format: ## format the Swift sources
 lint: ## check format and style, strictly
 	@swift format lint -s -p $(SWIFT_SOURCES)
 
+setup: ## install what building, testing and the demo need (safe to repeat)
+	@scripts/setup build test demo
+
 setup-build:
 	@scripts/setup build
 setup-test:
@@ -60,4 +63,4 @@ setup-demo:
 setup-bench:
 	@scripts/setup build bench
 
-.PHONY: help demo test unit e2e build bench fuzz asan soak format lint setup-build setup-test setup-demo setup-bench
+.PHONY: help setup demo test unit e2e build bench fuzz asan soak format lint setup-build setup-test setup-demo setup-bench

@@ -21,7 +21,8 @@ def step(name, command, **environment):
     """Runs command; true if it succeeded."""
     print(f"\n== {name}: {shlex.join(command)}", flush=True)
     started = time.monotonic()
-    code = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}).returncode
+    code = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, stdin=subprocess.DEVNULL).returncode
     took = time.monotonic() - started
     print(f"== {name}: {'done' if code == 0 else f'failed, exit code {code}'} after {took:.0f} s", flush=True)
     return code == 0
