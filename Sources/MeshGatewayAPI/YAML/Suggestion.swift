@@ -1,0 +1,41 @@
+/// Names that a person may have meant.
+enum Suggestion {
+    /// The one of `known` that is closest to `name`, if any is close.
+    static func closest(to name: String, in known: some Sequence<String>) -> String? {
+        let limit = name.count <= 4 ? 1 : name.count <= 8 ? 2 : 3
+        var best: (name: String, distance: Int)?
+        for candidate in known.sorted() {
+            let distance =
+                candidate.lowercased() == name.lowercased()
+                ? 0 : editDistance(Array(name.lowercased().utf8.prefix(64)), Array(candidate.lowercased().utf8))
+            if distance <= limit, distance < best?.distance ?? .max { best = (candidate, distance) }
+        }
+        return best?.name
+    }
+
+    /// "write X" for the closest one, or "one of A, B, C".
+    static func remedy(for name: String, in known: some Sequence<String>) -> String {
+        if let closest = closest(to: name, in: known) { return "did you mean \"\(closest)\"?" }
+        let all = known.sorted()
+        return all.isEmpty ? "" : "one of \(all.joined(separator: ", "))"
+    }
+
+    /// Insertions, deletions, replacements and swaps of neighbours.
+    private static func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
+        guard !a.isEmpty, !b.isEmpty else { return max(a.count, b.count) }
+        var beforeLast = [Int](repeating: 0, count: b.count + 1)
+        var last = Array(0...b.count)
+        for i in 1...a.count {
+            var current = [Int](repeating: i, count: b.count + 1)
+            for j in 1...b.count {
+                let cost = a[i - 1] == b[j - 1] ? 0 : 1
+                current[j] = min(last[j] + 1, current[j - 1] + 1, last[j - 1] + cost)
+                if i > 1, j > 1, a[i - 1] == b[j - 2], a[i - 2] == b[j - 1] {
+                    current[j] = min(current[j], beforeLast[j - 2] + 1)
+                }
+            }
+            (beforeLast, last) = (last, current)
+        }
+        return last[b.count]
+    }
+}
