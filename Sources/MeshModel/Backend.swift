@@ -1,0 +1,146 @@
+/// A named group of endpoints that serve the same.
+public struct Backend: Sendable, Equatable {
+    /// What is spoken to the endpoints.
+    public enum `Protocol`: Sendable, Equatable, CaseIterable {
+        /// HTTP/1.1.
+        case http1
+        /// HTTP/2: with prior knowledge in clear text, by ALPN in TLS. gRPC needs it.
+        case http2
+        /// Bytes.
+        case tcp
+    }
+
+    /// How an endpoint is chosen.
+    public enum Balancing: Sendable, Equatable, CaseIterable {
+        /// In turn, by weight.
+        case roundRobin
+        /// Of two at random, the one with fewer requests in flight for its weight.
+        case leastRequest
+    }
+
+    /// The PROXY protocol header that connections to the endpoints begin with.
+    public enum ProxyProtocol: Sendable, Equatable, CaseIterable {
+        case none
+        case v1
+        case v2
+    }
+
+    /// Unique in the model: `namespace/kind/name:port`.
+    public var name: String
+    /// What is spoken to the endpoints.
+    public var `protocol`: `Protocol`
+    /// TLS; nil: clear text.
+    public var tls: BackendTLS?
+    /// Where it is served; none: 503.
+    public var endpoints: [Endpoint]
+    /// How an endpoint is chosen.
+    public var balancing: Balancing
+    /// From the start of a connection to its use, TLS handshake included.
+    public var connectTimeout: Duration
+    /// How long an unused connection is kept. Shorter than servers do, so that they seldom close what we are about to
+    /// use.
+    public var idleTimeout: Duration
+    /// What the proxy may not exceed.
+    public var limits: ConnectionLimits
+    /// Whether endpoints are told who the client is.
+    public var proxyProtocol: ProxyProtocol
+    /// Where it was written.
+    public var origin: Origin?
+
+    /// A backend of these parts; the defaults where nothing is said.
+    public init(
+        name: String, protocol: `Protocol` = .http1, tls: BackendTLS? = nil, endpoints: [Endpoint] = [],
+        balancing: Balancing = Self.defaultBalancing, connectTimeout: Duration = Self.defaultConnectTimeout,
+        idleTimeout: Duration = Self.defaultIdleTimeout, limits: ConnectionLimits = ConnectionLimits(),
+        proxyProtocol: ProxyProtocol = .none, origin: Origin? = nil
+    ) {
+        self.name = name
+        self.protocol = `protocol`
+        self.tls = tls
+        self.endpoints = endpoints
+        self.balancing = balancing
+        self.connectTimeout = connectTimeout
+        self.idleTimeout = idleTimeout
+        self.limits = limits
+        self.proxyProtocol = proxyProtocol
+        self.origin = origin
+    }
+
+    /// The less loaded of two.
+    public static let defaultBalancing = Balancing.leastRequest
+    /// 5 s.
+    public static let defaultConnectTimeout = Duration.seconds(5)
+    /// 4 s.
+    public static let defaultIdleTimeout = Duration.seconds(4)
+}
+
+/// What the proxy may not exceed toward one backend. Nil: no limit.
+public struct ConnectionLimits: Sendable, Equatable {
+    /// Connections at a time, over all loops; beyond: 503.
+    public var maxConnections = Self.defaultMaxConnections
+    /// Idle connections kept per loop.
+    public var maxIdleConnections = Self.defaultMaxIdleConnections
+    /// Requests over one connection before it is replaced.
+    public var maxRequestsPerConnection = Self.defaultMaxRequestsPerConnection
+    /// HTTP/2: streams of ours on one connection, if its peer allows as many.
+    public var maxConcurrentStreams = Self.defaultMaxConcurrentStreams
+
+    /// The defaults.
+    public init() {}
+
+    /// No limit.
+    public static let defaultMaxConnections: Int? = nil
+    /// 128.
+    public static let defaultMaxIdleConnections = 128
+    /// No limit.
+    public static let defaultMaxRequestsPerConnection: Int? = nil
+    /// 100.
+    public static let defaultMaxConcurrentStreams = 100
+}
+
+/// One address of a backend.
+public struct Endpoint: Sendable, Equatable {
+    /// Where it is.
+    public var address: EndpointAddress
+    /// Its share of requests is `weight` of the sum of its backend's. 0: none.
+    public var weight: Int
+    /// Where it stands, such as an availability zone; nil: unknown.
+    public var zone: String?
+    /// What else is known about it.
+    public var labels: [String: String]
+
+    /// An endpoint at `address`.
+    public init(
+        _ address: EndpointAddress, weight: Int = Self.defaultWeight, zone: String? = nil,
+        labels: [String: String] = [:]
+    ) {
+        self.address = address
+        self.weight = weight
+        self.zone = zone
+        self.labels = labels
+    }
+
+    /// 1.
+    public static let defaultWeight = 1
+}
+
+/// Where an endpoint is.
+public enum EndpointAddress: Sendable, Hashable {
+    /// A numeric IPv4 or IPv6 address, without brackets.
+    case ip(String, port: UInt16)
+    /// A DNS name, resolved again and again; every address of it is used.
+    case name(String, port: UInt16)
+    /// A unix socket at this path.
+    case unix(path: String)
+}
+
+extension EndpointAddress: CustomStringConvertible {
+    /// `127.0.0.1:80`, `[::1]:80`, `name:80` or `unix:/path`.
+    public var description: String {
+        switch self {
+        case .ip(let host, let port), .name(let host, let port):
+            host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .unix(let path): "unix:\(path)"
+        }
+    }
+}
