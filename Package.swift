@@ -25,7 +25,6 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -38,10 +37,7 @@ let package = Package(
         // Models.
         .target(name: "MeshCore", swiftSettings: dataPlane),
         .target(name: "MeshHTTP", dependencies: ["MeshCore"], swiftSettings: dataPlane),
-        .target(
-            name: "MeshModel",
-            dependencies: ["MeshCore", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
-            swiftSettings: dataPlane),
+        .target(name: "MeshModel", dependencies: ["MeshCore"], swiftSettings: dataPlane),
 
         // Parts: they never import each other sideways.
         .target(name: "MeshNet", dependencies: ["MeshCore", "CLinux", "CAres"], swiftSettings: dataPlane),

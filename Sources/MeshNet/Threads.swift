@@ -1,0 +1,50 @@
+import CLinux
+import Glibc
+import MeshCore
+
+/// Threads for loops.
+public enum LoopThread {
+    private final class Body {
+        let run: () -> Void
+        init(_ run: @escaping () -> Void) { self.run = run }
+    }
+
+    /// Runs `body` on a thread of its own; nothing that it captures may be used elsewhere meanwhile.
+    public static func spawn(_ body: sending @escaping () -> Void) throws(ProxyError) {
+        var thread = pthread_t()
+        // SAFETY: the new thread takes this reference over, and nobody else uses the box.
+        let box = unsafe Unmanaged.passRetained(Body(body)).toOpaque()
+        let code = unsafe pthread_create(
+            &thread, nil,
+            { argument in
+                unsafe Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue().run()
+                return nil
+            }, box)
+        if code != 0 { throw ProxyError("cannot start a thread: \(Socket.text(code))") }
+    }
+}
+
+/// Signals, waited for by the main thread instead of handled.
+public enum Signals {
+    /// Keeps SIGTERM, SIGINT and SIGHUP for ``wait()``, in this thread and those started later; ignores SIGPIPE.
+    public static func hold() {
+        signal(SIGPIPE, SIG_IGN)
+        var set = mask()
+        _ = unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+    }
+
+    /// The next of them.
+    public static func wait() -> Int32 {
+        var set = mask()
+        var number: Int32 = 0
+        while unsafe sigwait(&set, &number) != 0 {}
+        return number
+    }
+
+    private static func mask() -> sigset_t {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        for number in [SIGTERM, SIGINT, SIGHUP] { _ = unsafe sigaddset(&set, number) }
+        return set
+    }
+}
