@@ -68,5 +68,10 @@ let package = Package(
 
         // Tests mirror sources.
         .testTarget(name: "MeshCoreTests", dependencies: ["MeshCore"], swiftSettings: strict),
+        .testTarget(name: "MeshHTTPTests", dependencies: ["MeshCore", "MeshHTTP"], swiftSettings: strict),
+        .testTarget(name: "MeshNetTests", dependencies: ["MeshCore", "MeshNet"], swiftSettings: strict),
+        .testTarget(
+            name: "MeshTrafficTests", dependencies: ["MeshCore", "MeshHTTP", "MeshModel", "MeshTraffic"],
+            swiftSettings: strict),
     ]
 )

@@ -164,7 +164,7 @@ public final class EventLoop {
 
     private func bury() {
         guard unsafe !graveyard.isEmpty else { return }
-        for unsafe source in unsafe graveyard { unsafe source.release() }
+        for unsafesource in unsafe graveyard { unsafe source.release() }
         unsafe graveyard.removeAll(keepingCapacity: true)
     }
 

@@ -48,3 +48,14 @@ public enum Signals {
         return set
     }
 }
+
+/// What the system lets this process have.
+public enum ProcessLimits {
+    /// Raises the limit on open descriptors as far as it goes without privileges; every connection is one.
+    public static func raiseDescriptors() {
+        var limit = rlimit()
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}

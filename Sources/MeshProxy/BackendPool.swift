@@ -48,7 +48,8 @@ final class BackendPool {
     }
 
     private func open(_ fd: Int32, _ endpoint: Int, connecting: Bool) -> UpstreamConnection {
-        let connection = UpstreamConnection(fd: fd, pool: self, worker: worker, endpoint: endpoint, connecting: connecting)
+        let connection = UpstreamConnection(
+            fd: fd, pool: self, worker: worker, endpoint: endpoint, connecting: connecting)
         worker.loop.add(connection, [.readable, .writable, .peerClosed])
         return connection
     }

@@ -35,6 +35,12 @@ final class DownstreamConnection: Connection {
         return codec
     }
 
+    override func handle(_ events: Events) {
+        super.handle(events)
+        // Both directions are gone: nobody is left to read an answer.
+        if !isClosed && !events.isDisjoint(with: [.error, .hangup]) { abandon() }
+    }
+
     // MARK: Reading
 
     override var wantsInput: Bool {

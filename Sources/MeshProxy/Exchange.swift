@@ -163,10 +163,7 @@ final class Exchange {
     }
 
     /// Bytes were added to ``responseBody``.
-    func responseArrived() {
-        forwardResponseBody()
-        downstream?.setDirty()
-    }
+    func responseArrived() { forwardResponseBody() }
 
     /// The last byte of the response is in ``responseBody``.
     func responseEnded(trailers: Bool) {
@@ -180,15 +177,17 @@ final class Exchange {
         while !responseBody.isEmpty && downstream.output.byteCount < Connection.highWatermark {
             send(responseBody.takeFirst(upTo: 65_536), chunked: responseIsChunked, to: downstream)
         }
-        guard responseBody.isFinished else { return }
-        if responseIsChunked { HTTP1Encoder.lastChunk(trailers: responseTrailers, into: &downstream.output) }
-        finish()
+        let isFinished = responseBody.isFinished
+        if isFinished && responseIsChunked {
+            HTTP1Encoder.lastChunk(trailers: responseTrailers, into: &downstream.output)
+        }
+        if !downstream.output.isEmpty { downstream.setDirty() }
+        if isFinished { finish() }
     }
 
     /// The client took what was queued for it.
     func downstreamDrained() {
         forwardResponseBody()
-        if let downstream, !downstream.output.isEmpty { downstream.setDirty() }
         upstream?.readAll()
     }
 
@@ -250,7 +249,8 @@ final class Exchange {
         responseStarted = true
         if !requestBody.isEnded { downstream.endAfterExchange() }
         LocalAnswer.write(
-            reason, into: response, method: request.method, close: downstream.endsAfterExchange, output: &downstream.output)
+            reason, into: response, method: request.method, close: downstream.endsAfterExchange,
+            output: &downstream.output)
         worker.counters.answers[reason, default: 0] &+= 1
         downstream.setDirty()
         finish()

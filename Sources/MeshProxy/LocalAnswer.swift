@@ -14,7 +14,8 @@ enum LocalAnswer {
                 .utf8)
         head.reset()
         head.status = status
-        head.append(name: ("content-type" as StaticString).bytes, value: ("application/problem+json" as StaticString).bytes)
+        head.append(
+            name: ("content-type" as StaticString).bytes, value: ("application/problem+json" as StaticString).bytes)
         head.append(name: ("content-length" as StaticString).bytes, value: Array(String(body.count).utf8).span)
         head.append(.xMartletReason, value: Array(reason.rawValue.utf8).span)
         var options = HTTP1Encoder.ResponseOptions()
@@ -26,5 +27,7 @@ enum LocalAnswer {
 
 extension String {
     /// The text with quotation marks as JSON wants them.
-    fileprivate func replacingQuotes() -> String { split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\\\"") }
+    fileprivate func replacingQuotes() -> String {
+        split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\\\"")
+    }
 }

@@ -75,7 +75,8 @@ public struct RouteTable: Sendable {
         if let host = find(name, wildcard: false), let rule = first(hosts[host].matches, path, head) { return rule }
         var dot = 0
         while dot < name.count {
-            if name[dot] == UInt8(ascii: "."), dot > 0, let host = find(name.extracting(droppingFirst: dot), wildcard: true),
+            if name[dot] == UInt8(ascii: "."), dot > 0,
+                let host = find(name.extracting(droppingFirst: dot), wildcard: true),
                 let rule = first(hosts[host].matches, path, head)
             {
                 return rule

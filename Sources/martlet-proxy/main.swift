@@ -14,10 +14,15 @@ let usage = """
       martlet-proxy --forward 127.0.0.1:8080 127.0.0.1:9000
     """
 
+/// Writes one line at once, also into a pipe.
+func say(_ text: String, to descriptor: Int32) {
+    let line = Array((text + "\n").utf8)
+    _ = unsafe line.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
+}
+
 /// Ends the process with one line that says what is wrong.
 func fail(_ message: String) -> Never {
-    let line = Array("martlet-proxy: \(message)\n".utf8)
-    _ = unsafe line.withUnsafeBytes { unsafe write(2, $0.baseAddress, $0.count) }
+    say("martlet-proxy: \(message)", to: 2)
     exit(2)
 }
 
@@ -50,9 +55,10 @@ if let index = arguments.firstIndex(of: "--loops") {
 }
 guard arguments.count == 3, arguments[0] == "--forward" else { fail("unknown arguments; see --help") }
 Signals.hold()
+ProcessLimits.raiseDescriptors()
 do throws(ProxyError) {
     let proxy = try Proxy(forwarding(from: arguments[1], to: arguments[2]), loops: loops)
-    print("listening on \(proxy.addresses.map(\.description).joined(separator: ", "))")
+    say("listening on \(proxy.addresses.map(\.description).joined(separator: ", "))", to: 1)
     while true {
         switch Signals.wait() {
         case SIGHUP: continue
