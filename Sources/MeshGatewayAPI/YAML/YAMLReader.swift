@@ -128,7 +128,8 @@ struct YAMLReader {
         case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
             .composer(let context, let problem, let mark, _):
             let around = context.map { " (\($0.text) at line \($0.mark.line))" } ?? ""
-            report.error("not valid YAML: \(problem)\(around)", at: place(mark.line, mark.column), remedy: hint(problem))
+            report.error(
+                "not valid YAML: \(problem)\(around)", at: place(mark.line, mark.column), remedy: hint(problem))
         case .duplicatedKeysInMapping(let duplicates, let context):
             report.error(
                 "the field \(duplicates.map { "\"\($0)\"" }.joined(separator: ", ")) is given twice",

@@ -1,0 +1,1 @@
+"""The benchmark harness: the same work through several proxies in one run, and what it costs each of them."""

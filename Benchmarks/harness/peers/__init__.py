@@ -1,0 +1,28 @@
+"""The proxies, one module each, all given the same work.
+
+20 path-prefix routes on one host, the request header `x-bench` set, the response header `last-modified` removed,
+`x-forwarded-for` and `x-forwarded-proto` added, metrics on where the product has them, access log off, one worker.
+A peer is a function (work, site) → Launch, or None where the product cannot do the work.
+"""
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Launch:
+    """How to start a proxy that listens on `site.FRONT`."""
+    command: list
+    environment: dict = dataclasses.field(default_factory=dict)
+    cpu: str = "0"
+
+
+from .envoy import envoy  # noqa: E402 - the modules above need Launch
+from .haproxy import haproxy  # noqa: E402
+from .martlet import martlet, martlet_one_loop, martlet_twenty_routes  # noqa: E402
+from .nghttpx import nghttpx  # noqa: E402
+from .nginx import nginx  # noqa: E402
+from .prototype import prototype  # noqa: E402
+
+PEERS = {
+    "martlet": martlet, "nginx": nginx, "haproxy": haproxy, "nghttpx": nghttpx, "envoy": envoy,
+    "prototype": prototype, "martlet-1": martlet_one_loop, "martlet-20": martlet_twenty_routes,
+}

@@ -1,0 +1,38 @@
+"""HAProxy, one thread."""
+from ..site import FRONT, H1, H2C, H2TLS, ROUTES
+from . import Launch
+
+
+def haproxy(work, site):
+    d = site.dir
+    bind = {
+        "h1": f"127.0.0.1:{FRONT}",
+        "h2c": f"127.0.0.1:{FRONT} proto h2",
+        "tls": f"127.0.0.1:{FRONT} ssl crt {d}/both.pem alpn h2,http/1.1 ssl-min-ver TLSv1.3",
+    }[work.front]
+    server = {
+        "h1": f"127.0.0.1:{H1}",
+        "h2c": f"127.0.0.1:{H2C} proto h2",
+        "h2tls": f"127.0.0.1:{H2TLS} ssl alpn h2 ca-file {d}/ca.pem verify required verifyhost localhost "
+                 "sni str(localhost)",
+    }[work.back]
+    routes = "\n".join(f" use_backend b if {{ path_beg /{route}/ }}" for route in ROUTES)
+    return Launch(["haproxy", "-db", "-f", site.write("haproxy.cfg", f"""global
+ nbthread 1
+ maxconn 8192
+defaults
+ mode http
+ timeout connect 5s
+ timeout client 600s
+ timeout server 600s
+ option forwardfor
+ http-reuse always
+frontend f
+ bind {bind}
+ http-request set-header x-bench on
+ http-request set-header x-forwarded-proto http
+ http-response del-header last-modified
+{routes}
+backend b
+ server s {server} pool-max-conn -1
+""")])
