@@ -20,11 +20,9 @@ let dataPlane: [SwiftSetting] =
 let package = Package(
     name: "martlet",
     products: [
-        .executable(name: "martlet", targets: ["martlet"]),
         .executable(name: "martlet-proxy", targets: ["martlet-proxy"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -59,12 +57,6 @@ let package = Package(
 
         // Executables.
         .executableTarget(name: "martlet-proxy", dependencies: ["MeshProxy"], swiftSettings: dataPlane),
-        .executableTarget(
-            name: "martlet",
-            dependencies: [
-                "MeshProxy", "MeshGatewayAPI", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
-            swiftSettings: strict),
 
         // Tests mirror sources.
         .testTarget(name: "MeshCoreTests", dependencies: ["MeshCore"], swiftSettings: strict),

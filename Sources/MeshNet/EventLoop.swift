@@ -164,7 +164,7 @@ public final class EventLoop {
 
     private func bury() {
         guard unsafe !graveyard.isEmpty else { return }
-        for unsafesource in unsafe graveyard { unsafe source.release() }
+        for index in unsafe graveyard.indices { unsafe graveyard[index].release() }
         unsafe graveyard.removeAll(keepingCapacity: true)
     }
 
