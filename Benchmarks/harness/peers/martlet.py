@@ -13,11 +13,20 @@ kind: Gateway
 metadata: {{name: bench}}
 spec:
   gatewayClassName: martlet
+  addresses: [{{value: 127.0.0.1}}]
   listeners:
   - name: front
     port: {port}
     protocol: {protocol}
 {tls}"""
+
+SETTINGS = """---
+apiVersion: martlet.dev/v1alpha1
+kind: ProxySettings
+metadata: {name: settings}
+spec:
+  accessLog: {type: "off"}
+"""
 
 TLS = """    tls:
       mode: Terminate
@@ -93,7 +102,7 @@ def configuration(work, site, many=False):
     if work.front == "tls":
         tls = TLS.format(certificate=indented(site.dir / "leaf.pem"), key=indented(site.dir / "leaf.key"))
     protocol = "HTTPS" if work.front == "tls" else "HTTP"
-    parts = [GATEWAY.format(port=FRONT, protocol=protocol, tls=tls)]
+    parts = [GATEWAY.format(port=FRONT, protocol=protocol, tls=tls), SETTINGS]
     port = {"h1": H1, "h2c": H2C, "h2tls": H2TLS}[work.back]
     parts.append(BACKEND.format(port=port, protocol="" if work.back == "h1" else "  appProtocol: kubernetes.io/h2c\n"))
     if work.back == "h2tls":

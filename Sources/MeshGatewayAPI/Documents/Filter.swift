@@ -155,10 +155,16 @@ enum PathChange: Equatable {
             if !fields.has(used) { fields.missing(used) }
             return nil
         }
-        let isUsable =
-            value.value.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x23 } && value.value.utf8.count <= 1024
-        guard isUsable else {
-            fields.report.error("the path has a space, # or a byte outside ASCII", at: value.place, remedy: "encode it")
+        let isClean =
+            value.value.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x23 && $0 != 0x3F }
+            && value.value.utf8.count <= 1024
+        guard isClean else {
+            fields.report.error(
+                "the path has a space, ?, # or a byte outside ASCII", at: value.place, remedy: "encode it")
+            return nil
+        }
+        guard value.value.hasPrefix("/") || (kind.value == .prefix && value.value.isEmpty) else {
+            fields.report.error("the path does not start with /", at: value.place, remedy: "\"/\(value.value)\"")
             return nil
         }
         self = kind.value == .full ? .full(value.value) : .prefix(value.value)

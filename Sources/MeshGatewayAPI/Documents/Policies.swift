@@ -57,13 +57,13 @@ struct ListenerPolicyDocument {
         if let http2 = fields.fields("http2") {
             var inner = LimitReader(fields: http2, prefix: "http2.")
             inner.number("maxConcurrentStreams", in: 1...100_000, &limits.http2.maxConcurrentStreams)
-            inner.number("streamWindow", in: 1024...Int(Int32.max), &limits.http2.streamWindow)
+            inner.number("streamWindow", in: 65_535...Int(Int32.max), &limits.http2.streamWindow)
             inner.number("connectionWindow", in: 65_535...Int(Int32.max), &limits.http2.connectionWindow)
             inner.rate("resets", &limits.http2.resets)
             inner.rate("glitches", &limits.http2.glitches)
             inner.rate("controlFrames", &limits.http2.controlFrames)
             inner.number("maxQueuedFrames", in: 16...1_000_000, &limits.http2.maxQueuedFrames)
-            inner.number("maxContinuations", in: 0...1000, &limits.http2.maxContinuations)
+            inner.number("maxContinuations", in: 1...1000, &limits.http2.maxContinuations)
             reader.places.merge(inner.places) { first, _ in first }
             http2.done()
         }
@@ -108,7 +108,7 @@ private struct LimitReader {
     mutating func rate(_ name: String, _ value: inout RateLimit) {
         guard let inner = fields.fields(name) else { return }
         if let burst = inner.integer("burst", in: 1...1_000_000) { value.burst = burst.value }
-        if let rate = inner.integer("perSecond", in: 0...1_000_000) { value.perSecond = rate.value }
+        if let rate = inner.integer("perSecond", in: 1...1_000_000) { value.perSecond = rate.value }
         inner.done()
         places[prefix + name] = fields.place(of: name)
     }

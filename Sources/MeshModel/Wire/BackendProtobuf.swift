@@ -1,0 +1,136 @@
+private import FoundationEssentials
+import MeshCore
+
+extension Backend {
+    init(protobuf: ProtoBackend) throws(ProxyError) {
+        self.init(
+            name: protobuf.name, protocol: try `Protocol`(protobuf: protobuf.protocol),
+            tls: protobuf.hasTls ? try BackendTLS(protobuf: protobuf.tls) : nil,
+            balancing: try Balancing(protobuf: protobuf.balancing),
+            connectTimeout: Duration(protobuf: protobuf.connectTimeout),
+            idleTimeout: Duration(protobuf: protobuf.idleTimeout), limits: ConnectionLimits(protobuf: protobuf.limits),
+            proxyProtocol: try ProxyProtocol(protobuf: protobuf.proxyProtocol),
+            origin: protobuf.hasOrigin ? Origin(protobuf: protobuf.origin) : nil)
+        for endpoint in protobuf.endpoints { endpoints.append(try Endpoint(protobuf: endpoint)) }
+    }
+
+    func protobuf() -> ProtoBackend {
+        var message = ProtoBackend()
+        message.name = name
+        switch self.protocol {
+        case .http1: message.protocol = .http1
+        case .http2: message.protocol = .http2
+        case .tcp: message.protocol = .tcp
+        }
+        if let tls { message.tls = tls.protobuf() }
+        message.endpoints = endpoints.map { $0.protobuf() }
+        switch balancing {
+        case .roundRobin: message.balancing = .roundRobin
+        case .leastRequest: message.balancing = .leastRequest
+        }
+        message.connectTimeout = connectTimeout.protobuf()
+        message.idleTimeout = idleTimeout.protobuf()
+        message.limits = limits.protobuf()
+        switch proxyProtocol {
+        case .none: message.proxyProtocol = .none
+        case .v1: message.proxyProtocol = .v1
+        case .v2: message.proxyProtocol = .v2
+        }
+        if let origin = Protobuf.origin(origin) { message.origin = origin }
+        return message
+    }
+}
+
+extension Backend.`Protocol` {
+    init(protobuf: ProtoBackendProtocol) throws(ProxyError) {
+        switch protobuf {
+        case .http1: self = .http1
+        case .http2: self = .http2
+        case .tcp: self = .tcp
+        case .unspecified, .UNRECOGNIZED: throw Protobuf.unknown("backend protocol")
+        }
+    }
+}
+
+extension Backend.Balancing {
+    init(protobuf: ProtoBalancing) throws(ProxyError) {
+        switch protobuf {
+        case .roundRobin: self = .roundRobin
+        case .leastRequest: self = .leastRequest
+        case .unspecified, .UNRECOGNIZED: throw Protobuf.unknown("way of balancing")
+        }
+    }
+}
+
+extension Backend.ProxyProtocol {
+    init(protobuf: ProtoProxyProtocol) throws(ProxyError) {
+        switch protobuf {
+        case .none: self = .none
+        case .v1: self = .v1
+        case .v2: self = .v2
+        case .unspecified, .UNRECOGNIZED: throw Protobuf.unknown("version of the PROXY protocol")
+        }
+    }
+}
+
+extension ConnectionLimits {
+    init(protobuf: ProtoConnectionLimits) {
+        self.init()
+        maxConnections = protobuf.hasMaxConnections ? Int(protobuf.maxConnections) : nil
+        maxIdleConnections = Int(protobuf.maxIdleConnections)
+        maxRequestsPerConnection =
+            protobuf.hasMaxRequestsPerConnection ? Int(protobuf.maxRequestsPerConnection) : nil
+        maxConcurrentStreams = Int(protobuf.maxConcurrentStreams)
+    }
+
+    func protobuf() -> ProtoConnectionLimits {
+        var message = ProtoConnectionLimits()
+        if let maxConnections { message.maxConnections = Int64(maxConnections) }
+        message.maxIdleConnections = Int64(maxIdleConnections)
+        if let maxRequestsPerConnection { message.maxRequestsPerConnection = Int64(maxRequestsPerConnection) }
+        message.maxConcurrentStreams = Int64(maxConcurrentStreams)
+        return message
+    }
+}
+
+extension Endpoint {
+    init(protobuf: ProtoEndpoint) throws(ProxyError) {
+        self.init(
+            try EndpointAddress(protobuf: protobuf.address), weight: Int(protobuf.weight),
+            zone: protobuf.hasZone ? protobuf.zone : nil, labels: protobuf.labels)
+    }
+
+    func protobuf() -> ProtoEndpoint {
+        var message = ProtoEndpoint()
+        message.address = address.protobuf()
+        message.weight = Int64(weight)
+        if let zone { message.zone = zone }
+        message.labels = labels
+        return message
+    }
+}
+
+extension EndpointAddress {
+    init(protobuf: ProtoAddress) throws(ProxyError) {
+        switch protobuf.kind {
+        case .ip(let address): self = .ip(address.host, port: try Protobuf.port(address.port))
+        case .name(let address): self = .name(address.host, port: try Protobuf.port(address.port))
+        case .unixPath(let path): self = .unix(path: path)
+        case .anyPort, nil: throw Protobuf.unknown("endpoint address")
+        }
+    }
+
+    func protobuf() -> ProtoAddress {
+        var message = ProtoAddress()
+        switch self {
+        case .ip(let host, let port):
+            message.ip.host = host
+            message.ip.port = UInt32(port)
+        case .name(let host, let port):
+            message.name.host = host
+            message.name.port = UInt32(port)
+        case .unix(let path): message.unixPath = path
+        }
+        return message
+    }
+}
