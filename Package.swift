@@ -23,6 +23,7 @@ let package = Package(
         .executable(name: "martlet-proxy", targets: ["martlet-proxy"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -35,7 +36,10 @@ let package = Package(
         // Models.
         .target(name: "MeshCore", swiftSettings: dataPlane),
         .target(name: "MeshHTTP", dependencies: ["MeshCore"], swiftSettings: dataPlane),
-        .target(name: "MeshModel", dependencies: ["MeshCore"], swiftSettings: dataPlane),
+        .target(
+            name: "MeshModel",
+            dependencies: ["MeshCore", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            swiftSettings: dataPlane),
 
         // Parts: they never import each other sideways.
         .target(name: "MeshNet", dependencies: ["MeshCore", "CLinux", "CAres"], swiftSettings: dataPlane),
