@@ -1,0 +1,1 @@
+"""Clients, servers and the proxy process for the end-to-end tests."""
