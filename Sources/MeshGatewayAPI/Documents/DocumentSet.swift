@@ -73,7 +73,7 @@ struct DocumentSet {
         metadataPlace.object = place.object
         let fields = Fields(nameNode, at: metadataPlace, report: report)
         var result = Metadata(id: id, order: objects.count, place: place)
-        let hasName = fields.required("name").flatMap { Syntax.objectName($0, report) } != nil
+        if let name = fields.required("name") { _ = Syntax.objectName(name, report) }
         if let namespace = fields.string("namespace") { _ = Syntax.objectName(namespace, report) }
         result.labels = Dictionary(fields.map("labels").map { ($0.key, $0.value.value) }) { first, _ in first }
         result.annotations = Dictionary(fields.map("annotations").map { ($0.key, $0.value) }) { first, _ in first }
@@ -82,7 +82,7 @@ struct DocumentSet {
             "generation", "uid", "resourceVersion", "managedFields", "finalizers", "ownerReferences", "generateName",
             "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
         fields.done()
-        return hasName ? result : nil
+        return result
     }
 
     // MARK: Kinds

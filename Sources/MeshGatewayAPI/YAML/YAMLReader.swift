@@ -9,14 +9,15 @@ import Yams
 struct YAMLReader {
     /// Largest file, in bytes.
     static let maximumBytes = 16 << 20
-    /// Most nodes of one file after aliases are expanded.
-    static let maximumNodes = 2_000_000
+    /// Most nodes of one file after aliases are expanded; less for a small file, see ``documents(_:)``.
+    static let maximumNodes = 4_000_000
     /// Deepest nesting.
     static let maximumDepth = 64
 
     let file: String
     let report: Report
     private var nodes = 0
+    private var limit = Self.maximumNodes
 
     init(file: String, report: Report) {
         self.file = file
@@ -31,13 +32,15 @@ struct YAMLReader {
                 remedy: "split it into several files")
             return []
         }
+        // Without aliases a node takes two bytes; ten times as many nodes as bytes leave room for honest reuse.
+        limit = min(Self.maximumNodes, 10_000 + 10 * text.utf8.count)
         guard !hasKeysThatAreNotScalars(text) else { return [] }
         var result: [YAMLNode] = []
         do {
             let parser = try Parser(yaml: text, encoding: .utf8)
             while let root = try parser.nextRoot() {
                 if let node = convert(root, depth: 0) { result.append(node) }
-                if nodes > Self.maximumNodes { break }
+                if nodes > limit { break }
             }
         } catch let error as YamlError {
             report(error)
@@ -55,10 +58,10 @@ struct YAMLReader {
         let line = node.mark?.line ?? 1
         let column = node.mark?.column ?? 1
         nodes += 1
-        guard nodes <= Self.maximumNodes else {
-            if nodes == Self.maximumNodes + 1 {
+        guard nodes <= limit else {
+            if nodes == limit + 1 {
                 report.error(
-                    "more than \(Self.maximumNodes) values once aliases are expanded", at: place(line, column),
+                    "more than \(limit) values once aliases are expanded", at: place(line, column),
                     remedy: "use fewer aliases")
             }
             return nil
@@ -129,7 +132,8 @@ struct YAMLReader {
             .composer(let context, let problem, let mark, _):
             let around = context.map { " (\($0.text) at line \($0.mark.line))" } ?? ""
             report.error(
-                "not valid YAML: \(problem)\(around)", at: place(mark.line, mark.column), remedy: hint(problem))
+                "not valid YAML: \(problem)\(around)", at: place(mark.line, mark.column), remedy: hint(problem + around)
+            )
         case .duplicatedKeysInMapping(let duplicates, let context):
             report.error(
                 "the field \(duplicates.map { "\"\($0)\"" }.joined(separator: ", ")) is given twice",
