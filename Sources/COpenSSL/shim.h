@@ -26,6 +26,11 @@ static inline int mesh_ctx_set_min_version(SSL_CTX *ctx, int version) {
     return (int)SSL_CTX_set_min_proto_version(ctx, version);
 }
 
+/* 0 is "the highest that OpenSSL speaks". */
+static inline int mesh_ctx_set_max_version(SSL_CTX *ctx, int version) {
+    return (int)SSL_CTX_set_max_proto_version(ctx, version);
+}
+
 static inline int mesh_ctx_set_groups(SSL_CTX *ctx, const char *names) {
     return (int)SSL_CTX_set1_groups_list(ctx, names);
 }

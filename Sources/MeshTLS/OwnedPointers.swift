@@ -2,6 +2,9 @@ import COpenSSL
 import MeshCore
 
 // One owner per OpenSSL object: the reference it was made with is given back in `deinit`, and nowhere else.
+//
+// Swift may release an owner after the last use of the owner, before the pointer read from it is used. So a pointer is
+// read either from an owner that `self` holds for longer than the call, or by `lend`, which keeps the owner alive.
 
 /// Owns an `SSL_CTX`. Not changed after its maker returned, which is what makes sharing it between threads safe.
 @safe
@@ -52,6 +55,11 @@ final class OwnedStore {
     }
 
     deinit { unsafe X509_STORE_free(pointer) }
+
+    /// Runs `body` while the store is certain to live.
+    func lend<Result>(_ body: (OpaquePointer) -> Result) -> Result {
+        withExtendedLifetime(self) { unsafe body(pointer) }
+    }
 }
 
 /// Owns one reference to an `SSL_SESSION`: what a client needs to resume. Immutable once established.
@@ -63,6 +71,11 @@ final class OwnedSession: @unchecked Sendable {
     init(taking pointer: OpaquePointer) { unsafe self.pointer = pointer }
 
     deinit { unsafe SSL_SESSION_free(pointer) }
+
+    /// Runs `body` while the session is certain to live.
+    func lend<Result>(_ body: (OpaquePointer) -> Result) -> Result {
+        withExtendedLifetime(self) { unsafe body(pointer) }
+    }
 
     /// TLS 1.3 tickets are used once, so that a listener cannot link two connections (RFC 8446 §C.4).
     var isSingleUse: Bool { unsafe SSL_SESSION_get_protocol_version(pointer) >= TLS1_3_VERSION }

@@ -71,6 +71,9 @@ public final class TLSClientContext: @unchecked Sendable {
         self.warnings = warnings
         certificateFacts = facts
     }
+
+    /// Speaks no more than TLS 1.2, for tests of it; before the first session.
+    func limitToTLS12() { _ = unsafe mesh_ctx_set_max_version(context.pointer, TLS1_2_VERSION) }
 }
 
 extension OwnedContext {
@@ -86,7 +89,8 @@ extension OwnedContext {
                 throw ProxyError("the system's certificate authorities: \(OpenSSLErrors.take() ?? "unreadable")")
             }
         case .authorities(let pem):
-            unsafe SSL_CTX_set1_cert_store(pointer, try PEM.trust(pem, label: "backend validation").0.pointer)
+            let (store, _) = try PEM.trust(pem, label: "backend validation")
+            unsafe store.lend { unsafe SSL_CTX_set1_cert_store(pointer, $0) }
         }
         unsafe SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, serverVerified)
         return true

@@ -81,10 +81,17 @@ public final class TLSSession {
             }
         }
         // SAFETY: OpenSSL takes a reference of its own to the session.
-        if let session = client.sessions.take(for: storeKey) { _ = unsafe SSL_set_session(ssl, session.pointer) }
+        if let session = client.sessions.take(for: storeKey) {
+            _ = unsafe session.lend { unsafe SSL_set_session(ssl, $0) }
+        }
     }
 
-    deinit { unsafe SSL_free(ssl) }
+    deinit {
+        // OpenSSL takes a connection that ends without a shutdown for broken, and its session for spoilt. Since TLS 1.1
+        // (RFC 4346 §7.2.1) only an error spoils it.
+        if failure == nil { unsafe SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN) }
+        unsafe SSL_free(ssl)
+    }
 
     // MARK: Verbs, in the order of life
 
