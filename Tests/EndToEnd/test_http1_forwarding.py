@@ -239,7 +239,8 @@ def test_sigterm_drains_and_exits_with_zero(upstream):
         assert idle.recv(65536).startswith(b"HTTP/1.1 200 ")
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
-        assert idle.recv(10) == b""
+        while idle.recv(65536):  # The rest of an answer may come before the end; the end must come.
+            pass
 
 
 def test_port_conflict_is_one_line_and_exit_code_2():
