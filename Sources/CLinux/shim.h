@@ -3,19 +3,25 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 /// errno as a value: the macro is a function call that Swift cannot see.
 static inline int linux_errno(void) { return errno; }
 
-/// Registers `fd` with `user` as its data; `struct epoll_event` is packed, which Swift cannot spell.
-static inline int linux_epoll_add(int epoll, int fd, uint32_t events, void *user) {
+/// Registers, changes or forgets `fd` with `user` as its data; `struct epoll_event` is packed, which Swift cannot spell.
+static inline int linux_epoll_control(int epoll, int operation, int fd, uint32_t events, void *user) {
     struct epoll_event event = {.events = events, .data.ptr = user};
-    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+    return epoll_ctl(epoll, operation, fd, &event);
 }
 
 static inline uint32_t linux_event_flags(const struct epoll_event *events, int index) { return events[index].events; }
@@ -28,3 +34,30 @@ static inline int linux_socket(int family) { return socket(family, SOCK_STREAM |
 static inline int linux_accept(int fd, struct sockaddr *address, socklen_t *length) {
     return accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
+
+/// Where a connection was going before netfilter redirected it (linux/netfilter_ipv4.h, netfilter_ipv6/ip6_tables.h,
+/// whose headers clash with netinet/in.h): SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST are both 80.
+static inline int linux_original_destination(int fd, int family, struct sockaddr_storage *address) {
+    socklen_t length = sizeof *address;
+    return getsockopt(fd, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP, 80, address, &length);
+}
+
+/// The calling thread may run on these processors, as many as fit the mask; returns how many, or -1.
+static inline long linux_affinity(uint64_t *mask, int words) {
+    long bytes = syscall(SYS_sched_getaffinity, 0, words * sizeof *mask, mask);
+    if (bytes < 0) return -1;
+    long count = 0;
+    for (long word = 0; word < bytes / (long)sizeof *mask; word++) count += __builtin_popcountll(mask[word]);
+    return count;
+}
+
+/// Keeps the calling thread on processor `cpu`; 0, or -1 with errno.
+static inline int linux_pin(int cpu) {
+    uint64_t mask[16] = {0};
+    if (cpu < 0 || cpu >= 1024) { errno = EINVAL; return -1; }
+    mask[cpu / 64] = (uint64_t)1 << cpu % 64;
+    return (int)syscall(SYS_sched_setaffinity, 0, sizeof mask, mask);
+}
+
+/// Names the calling thread; the kernel keeps 15 bytes.
+static inline void linux_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

@@ -10,51 +10,21 @@ public enum Socket {
         case connection(Int32, SocketAddress)
         /// None is waiting.
         case wouldBlock
-        /// The process or the system is out of descriptors or memory; try again later.
+        /// The process or the system is out of descriptors or memory, or the listener is broken; try again later.
         case exhausted
     }
 
     /// What connecting came to.
     public enum Connecting: Sendable {
+        /// Connected at once, as unix sockets do.
         case connected(Int32)
+        /// The descriptor becomes writable when the attempt has ended; ``Socket/error(_:)`` tells how.
         case inProgress(Int32)
+        /// Not started, with the error number.
         case failed(Int32)
     }
 
-    /// What writing came to.
-    public enum WriteResult: Sendable, Equatable {
-        /// The queue is empty.
-        case drained
-        /// The socket takes no more now.
-        case blocked
-        /// The connection is gone.
-        case failed
-    }
-
-    /// Nothing to read or no room to write now.
-    public static let wouldBlock = -1
-    /// The connection is gone.
-    public static let failure = -2
-
-    /// A listening socket on `address`. Errors say what to do.
-    public static func listen(
-        _ address: SocketAddress, reusePort: Bool, backlog: Int32 = 4096
-    ) throws(ProxyError) -> Int32 {
-        let fd = linux_socket(address.family)
-        guard fd >= 0 else { throw ProxyError("cannot open a socket for \(address): \(text(linux_errno()))") }
-        set(fd, SOL_SOCKET, SO_REUSEADDR, 1)
-        if reusePort { set(fd, SOL_SOCKET, SO_REUSEPORT, 1) }
-        if case .ipv6 = address { set(fd, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
-        let bound = unsafe address.withSockaddr { unsafe Glibc.bind(fd, $0, $1) }
-        guard bound == 0, Glibc.listen(fd, backlog) == 0 else {
-            let code = linux_errno()
-            close(fd)
-            throw ProxyError("cannot listen on \(address): \(text(code))\(remedy(code))")
-        }
-        return fd
-    }
-
-    /// The next waiting connection of `listener`.
+    /// The next waiting connection of `listener`. TCP connections have `TCP_NODELAY`, inherited from the listener.
     public static func accept(_ listener: Int32) -> Accepted {
         while true {
             var storage = sockaddr_storage()
@@ -65,15 +35,14 @@ public enum Socket {
                     unsafe linux_accept(listener, $0, &length)
                 }
             }
-            if fd >= 0 {
-                let peer = SocketAddress(storage) ?? .unix("")
-                if peer.family != AF_UNIX { set(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
-                return .connection(fd, peer)
-            }
+            if fd >= 0 { return .connection(fd, SocketAddress(storage, length: length) ?? .unix("")) }
             switch linux_errno() {
             case EAGAIN: return .wouldBlock
-            case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted
-            default: continue  // EINTR, ECONNABORTED and network errors of a connection that is gone already.
+            // Errors of a connection that is gone already (accept(2), "Error handling").
+            case EINTR, ECONNABORTED, ENETDOWN, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, ENETUNREACH,
+                EPERM:
+                continue
+            default: return .exhausted
             }
         }
     }
@@ -85,74 +54,46 @@ public enum Socket {
         if address.family != AF_UNIX { set(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
         if unsafe address.withSockaddr({ unsafe Glibc.connect(fd, $0, $1) }) == 0 { return .connected(fd) }
         let code = linux_errno()
+        // An interrupted attempt goes on in the background (connect(2)).
         if code == EINPROGRESS || code == EINTR { return .inProgress(fd) }
         close(fd)
         return .failed(code)
     }
 
-    /// The error that `fd` has met, 0 if none (`SO_ERROR`): how a connection attempt ended.
+    /// The error that `fd` has met, 0 if none (`SO_ERROR`): how a connection attempt ended. Reading it clears it.
     public static func error(_ fd: Int32) -> Int32 {
         var code: Int32 = 0
-        var length = socklen_t(4)
+        var length = socklen_t(MemoryLayout<Int32>.size)
         return unsafe getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &length) == 0 ? code : linux_errno()
     }
 
     /// The address that `fd` is bound to.
     public static func localAddress(_ fd: Int32) -> SocketAddress? {
-        var storage = sockaddr_storage()
-        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        let result = unsafe withUnsafeMutablePointer(to: &storage) {
-            // SAFETY: a sockaddr_storage may be viewed as any sockaddr (POSIX).
-            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe getsockname(fd, $0, &length) }
-        }
-        return result == 0 ? SocketAddress(storage) : nil
+        unsafe address { unsafe getsockname(fd, $0, $1) }
     }
 
-    /// Reads into `buffer`: bytes read, 0 at the end, ``wouldBlock`` or ``failure``.
-    public static func receive(_ fd: Int32, into buffer: UnsafeMutableRawBufferPointer) -> Int {
-        while true {
-            let count = unsafe recv(fd, buffer.baseAddress, buffer.count, 0)
-            if count >= 0 { return count }
-            let code = linux_errno()
-            if code != EINTR { return code == EAGAIN ? wouldBlock : failure }
-        }
+    /// The address that `fd` is connected to.
+    public static func peerAddress(_ fd: Int32) -> SocketAddress? {
+        unsafe address { unsafe getpeername(fd, $0, $1) }
+    }
+
+    /// Where the accepted connection `fd` was going before a netfilter REDIRECT rule sent it here; nil if none did.
+    public static func originalDestination(_ fd: Int32) -> SocketAddress? {
+        guard let local = localAddress(fd), local.family != AF_UNIX else { return nil }
+        // A dual-stack socket answers for IPv4 connections on the IPv4 level.
+        var storage = sockaddr_storage()
+        guard unsafe linux_original_destination(fd, local.family, &storage) == 0 else { return nil }
+        return SocketAddress(storage, length: socklen_t(MemoryLayout<sockaddr_storage>.size))
     }
 
     /// True if an idle connection is still usable: open, and nothing to read, which on an idle connection can only be
     /// a close or rubbish.
     public static func isIdleAndAlive(_ fd: Int32) -> Bool {
         var byte: UInt8 = 0
-        return unsafe recv(fd, &byte, 1, Int32(MSG_PEEK)) < 0 && linux_errno() == EAGAIN
-    }
-
-    /// Writes as much of `queue` as the socket takes, and drops that from the queue.
-    public static func write(_ fd: Int32, _ queue: inout OutputQueue) -> WriteResult {
-        while !queue.isEmpty {
-            let sent = queue.runCount == 1 ? sendOne(fd, queue) : sendMany(fd, queue)
-            if sent >= 0 {
-                queue.drop(sent)
-                continue
-            }
+        while true {
+            guard unsafe recv(fd, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) < 0 else { return false }
             let code = linux_errno()
-            if code != EINTR { return code == EAGAIN ? .blocked : .failed }
-        }
-        return .drained
-    }
-
-    private static func sendOne(_ fd: Int32, _ queue: borrowing OutputQueue) -> Int {
-        // SAFETY: the run is valid while the queue is borrowed.
-        let run = unsafe queue.firstRun()
-        return unsafe send(fd, run.baseAddress, run.count, Int32(MSG_NOSIGNAL))
-    }
-
-    private static func sendMany(_ fd: Int32, _ queue: borrowing OutputQueue) -> Int {
-        unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: 64) { vectors in
-            var message = unsafe msghdr()
-            // SAFETY: the vectors are valid while the queue is borrowed, and outlive the call.
-            let count = unsafe queue.fill(vectors)
-            unsafe message.msg_iov = vectors.baseAddress
-            unsafe message.msg_iovlen = count
-            return unsafe sendmsg(fd, &message, Int32(MSG_NOSIGNAL))
+            if code != EINTR { return code == EAGAIN }
         }
     }
 
@@ -162,19 +103,30 @@ public enum Socket {
     /// Says that nothing more will be written; reading goes on.
     public static func shutdownWrite(_ fd: Int32) { _ = shutdown(fd, Int32(SHUT_WR)) }
 
-    private static func set(_ fd: Int32, _ level: Int32, _ option: Int32, _ value: Int32) {
-        var value = value
-        _ = unsafe setsockopt(fd, level, option, &value, socklen_t(4))
+    /// What closing does with bytes that the peer has not taken: with 0 seconds they are dropped and the peer gets a
+    /// reset, otherwise the system goes on sending for that long.
+    public static func setLinger(_ fd: Int32, seconds: Int32) {
+        var value = linger(l_onoff: 1, l_linger: seconds)
+        _ = unsafe setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
     }
 
-    static func text(_ code: Int32) -> String { unsafe String(cString: strerror(code)) }
+    static func set(_ fd: Int32, _ level: Int32, _ option: Int32, _ value: Int32) {
+        var value = value
+        _ = unsafe setsockopt(fd, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
 
-    private static func remedy(_ code: Int32) -> String {
-        switch code {
-        case EADDRINUSE: "; stop what listens there or choose another port"
-        case EACCES: "; ports below 1024 need CAP_NET_BIND_SERVICE"
-        case EADDRNOTAVAIL: "; no interface of this machine has that address"
-        default: ""
+    /// What the system calls error `code`, in words.
+    public static func text(_ code: Int32) -> String { unsafe String(cString: strerror(code)) }
+
+    private static func address(
+        _ body: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
+    ) -> SocketAddress? {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let result = unsafe withUnsafeMutablePointer(to: &storage) {
+            // SAFETY: a sockaddr_storage may be viewed as any sockaddr (POSIX).
+            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe body($0, &length) }
         }
+        return result == 0 ? SocketAddress(storage, length: length) : nil
     }
 }
