@@ -21,8 +21,10 @@ let package = Package(
     name: "martlet",
     products: [
         .executable(name: "martlet-proxy", targets: ["martlet-proxy"]),
+        .executable(name: "martlet", targets: ["martlet"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
@@ -60,12 +62,25 @@ let package = Package(
             swiftSettings: dataPlane),
 
         // Executables.
-        .executableTarget(name: "martlet-proxy", dependencies: ["MeshProxy"], swiftSettings: dataPlane),
+        .executableTarget(
+            name: "martlet-proxy", dependencies: ["MeshCore", "MeshModel", "MeshNet", "MeshProxy"],
+            swiftSettings: dataPlane),
+        .executableTarget(
+            name: "martlet",
+            dependencies: [
+                "MeshCore", "MeshModel", "MeshGatewayAPI", "MeshProxy",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
 
         // Tests mirror sources.
         .testTarget(name: "MeshCoreTests", dependencies: ["MeshCore"], swiftSettings: strict),
         .testTarget(name: "MeshHTTPTests", dependencies: ["MeshCore", "MeshHTTP"], swiftSettings: strict),
         .testTarget(name: "MeshNetTests", dependencies: ["MeshCore", "MeshNet"], swiftSettings: strict),
+        .testTarget(name: "MeshTLSTests", dependencies: ["MeshCore", "MeshTLS"], swiftSettings: strict),
+        .testTarget(
+            name: "MeshGatewayAPITests", dependencies: ["MeshCore", "MeshModel", "MeshGatewayAPI"],
+            swiftSettings: strict),
         .testTarget(
             name: "MeshTrafficTests", dependencies: ["MeshCore", "MeshHTTP", "MeshModel", "MeshTraffic"],
             swiftSettings: strict),

@@ -2,6 +2,7 @@
 import concurrent.futures
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import resource
@@ -151,6 +152,22 @@ def exchange_h2(connection):
                 return
 
 
+def is_closed(connection):
+    """True if the peer has closed; what it sent meanwhile (tickets, PING) does not matter."""
+    raw = connection.fileno()
+    with socket.socket(fileno=os.dup(raw)) as plain:
+        plain.setblocking(False)
+        try:
+            while data := plain.recv(65536):
+                if b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" in data:  # GOAWAY of 8 bytes
+                    return True
+            return True
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+
+
 def idle(work, process, site):
     """Growth of resident memory per idle connection that has had one request, after six seconds of rest."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -173,7 +190,9 @@ def idle(work, process, site):
         before = resident_kib(process)
         connections += opened(IDLE_CONNECTIONS)
         time.sleep(6)
-        return Sample((resident_kib(process) - before) / IDLE_CONNECTIONS, rss_mib=resident_kib(process) / 1024)
+        growth = (resident_kib(process) - before) / IDLE_CONNECTIONS
+        # A connection that the proxy has closed costs it nothing, and proves nothing.
+        return Sample(growth, sum(map(is_closed, connections)), rss_mib=resident_kib(process) / 1024)
     finally:
         for connection in connections:
             connection.close()

@@ -184,9 +184,26 @@ public enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
         let halves = unsafe withUnsafeBytes(of: &address) {
             unsafe ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
         }
-        let (high, low) = (UInt64(bigEndian: halves.0), UInt64(bigEndian: halves.1))
-        if high == 0 && low >> 32 == 0xffff { return .ipv4(UInt32(truncatingIfNeeded: low), port: port) }
-        return .ipv6(high, low, port: port, scope: scope)
+        return SocketAddress(
+            high: UInt64(bigEndian: halves.0), low: UInt64(bigEndian: halves.1), port: port, scope: scope)
+    }
+
+    /// An IPv6 address in two halves; a mapped IPv4 address becomes IPv4.
+    init(high: UInt64, low: UInt64, port: UInt16, scope: UInt32 = 0) {
+        if high == 0 && low >> 32 == 0xffff {
+            self = .ipv4(UInt32(truncatingIfNeeded: low), port: port)
+        } else {
+            self = .ipv6(high, low, port: port, scope: scope)
+        }
+    }
+
+    /// The address as IPv6, IPv4 being mapped; zeros for a unix socket.
+    var ipv6Halves: (high: UInt64, low: UInt64) {
+        switch self {
+        case .ipv4(let address, _): (0, 0xffff << 32 | UInt64(address))
+        case .ipv6(let high, let low, _, _): (high, low)
+        case .unix: (0, 0)
+        }
     }
 
     private static func address(_ high: UInt64, _ low: UInt64) -> in6_addr {

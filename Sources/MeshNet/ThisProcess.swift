@@ -1,0 +1,40 @@
+import CLinux
+import Glibc
+import MeshCore
+
+/// What the process uses of the machine, and may use.
+public enum ThisProcess {
+    /// Processors that this process may run on (affinity, not the cgroup's quota), at least 1.
+    public static func processorCount() -> Int {
+        var mask = [UInt64](repeating: 0, count: 128)
+        return max(1, unsafe linux_affinity(&mask, Int32(mask.count)))
+    }
+
+    /// Memory in RAM, in bytes; 0 if /proc is not mounted.
+    public static func residentBytes() -> Int {
+        // The second number of the line counts pages.
+        let numbers = contents("/proc/self/statm").split(separator: UInt8(ascii: " "))
+        guard numbers.count > 1, let pages = Int(String(decoding: numbers[1], as: UTF8.self)) else { return 0 }
+        return pages &* sysconf(Int32(_SC_PAGESIZE))
+    }
+
+    /// Open descriptors; 0 if /proc is not mounted.
+    public static func openDescriptorCount() -> Int {
+        guard let directory = unsafe opendir("/proc/self/fd") else { return 0 }
+        // SAFETY: the stream is owned here and closed once; entries are not kept.
+        defer { unsafe closedir(directory) }
+        var count = 0
+        while unsafe readdir(directory) != nil { count += 1 }
+        // Not ".", ".." and the directory itself.
+        return max(0, count - 3)
+    }
+
+    private static func contents(_ path: String) -> [UInt8] {
+        let fd = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard fd >= 0 else { return [] }
+        defer { Socket.close(fd) }
+        var bytes = [UInt8](repeating: 0, count: 512)
+        let count = unsafe read(fd, &bytes, bytes.count)
+        return Array(bytes.prefix(max(0, count)))
+    }
+}
