@@ -159,12 +159,12 @@ def test_no_route(routed, client, protocol):
     assert (response.status, response.get("x-martlet-reason")) == (404, "route_not_found")
 
 
-def test_a_thousand_routes_do_not_confuse_each_other(routed, proxy):
+def test_a_thousand_rules_do_not_confuse_each_other(routed, proxy):
     """Each request reaches the rule that names it, first and last included."""
-    rules = [rule("last", matches=[path(f"/p{number}", "Exact") for number in range(start, start + 60)])
-             for start in range(0, 600, 60)]
+    rules = [rule("last", matches=[path(f"/p{number}", "Exact") for number in range(start, start + 12)])
+             for start in range(0, 120, 12)]
     routed.start(config.route(*rules, name="many"), *(
         config.route(rule(f"b{number % 3}"), hostnames=[f"h{number}.example"], name=f"h{number}") for number in range(900)))
-    assert routed.to("/p599", host="any.test") == "last" and routed.to("/p600", host="any.test") == 404
+    assert routed.to("/p119", host="any.test") == "last" and routed.to("/p120", host="any.test") == 404
     for number in (0, 1, 449, 898, 899):
         assert routed.to("/x", host=f"h{number}.example") == f"b{number % 3}"
