@@ -1,0 +1,2 @@
+import MeshTelemetry
+import Testing
