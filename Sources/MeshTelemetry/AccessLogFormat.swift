@@ -135,7 +135,7 @@ enum AccessLogParser {
 
 /// The name that a person may have meant.
 enum Nearest {
-    /// The one of `known` with the fewest letters to change, if they are few.
+    /// The one of `known` with the fewest letters to change, if they are few; otherwise one that begins with `name`.
     static func name(to name: String, in known: [String]) -> String? {
         let wanted = Array(name.lowercased().utf8.prefix(64))
         let limit = wanted.count <= 4 ? 1 : wanted.count <= 8 ? 2 : 3
@@ -144,6 +144,7 @@ enum Nearest {
             let distance = distance(wanted, Array(candidate.utf8))
             if distance <= limit, distance < best?.distance ?? .max { best = (candidate, distance) }
         }
+        if best == nil && wanted.count >= 3 { return known.first { $0.hasPrefix(name.lowercased()) } }
         return best?.name
     }
 

@@ -72,11 +72,13 @@ struct RouteLabels: Hashable, Sendable {
 }
 
 /// Counts of one listener, route and backend.
-struct RouteCounters: Sendable {
+struct RouteCounters: ForgettableCounters, Sendable {
     var outcomes = Tally<Outcome>()
     var durations = Histogram()
     var requestBytes: UInt64 = 0
     var responseBytes: UInt64 = 0
+
+    var isIdle: Bool { true }
 
     mutating func merge(_ other: RouteCounters) {
         outcomes.merge(other.outcomes)
@@ -93,7 +95,7 @@ enum HandshakeResult: Hashable, Sendable {
 }
 
 /// Counts of one listener.
-struct ListenerCounters: Sendable {
+struct ListenerCounters: ForgettableCounters, Sendable {
     var inFlight = 0
     var connections: UInt64 = 0
     var active = 0
@@ -102,6 +104,8 @@ struct ListenerCounters: Sendable {
     var http11: UInt64 = 0
     var http2: UInt64 = 0
     var tcp: UInt64 = 0
+
+    var isIdle: Bool { inFlight == 0 && active == 0 }
 
     mutating func merge(_ other: ListenerCounters) {
         inFlight &+= other.inFlight
@@ -116,7 +120,7 @@ struct ListenerCounters: Sendable {
 }
 
 /// Counts of one backend.
-struct BackendCounters: Sendable {
+struct BackendCounters: ForgettableCounters, Sendable {
     /// Responses by hundreds; the first is "none", the last is everything else.
     var responses = InlineArray<7, UInt64>(repeating: 0)
     var durations = Histogram()
@@ -127,6 +131,8 @@ struct BackendCounters: Sendable {
     var pending = 0
     var replays: UInt64 = 0
     var failures = Tally<Reason>()
+
+    var isIdle: Bool { active == 0 && pending == 0 }
 
     mutating func merge(_ other: BackendCounters) {
         for index in responses.indices { responses[index] &+= other.responses[index] }
