@@ -84,5 +84,8 @@ let package = Package(
         .testTarget(
             name: "MeshTrafficTests", dependencies: ["MeshCore", "MeshHTTP", "MeshModel", "MeshTraffic"],
             swiftSettings: strict),
+        .testTarget(
+            name: "MeshTelemetryTests", dependencies: ["MeshCore", "MeshHTTP", "MeshModel", "MeshTelemetry"],
+            swiftSettings: strict),
     ]
 )

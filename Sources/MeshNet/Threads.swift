@@ -41,6 +41,14 @@ public enum Signals {
         return number
     }
 
+    /// Keeps SIGPIPE from the calling thread: writing to a pipe without a reader fails with EPIPE, and that is all.
+    static func blockBrokenPipe() {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        _ = unsafe sigaddset(&set, SIGPIPE)
+        _ = unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+    }
+
     private static func mask() -> sigset_t {
         var set = sigset_t()
         unsafe sigemptyset(&set)
