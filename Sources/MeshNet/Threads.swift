@@ -66,4 +66,11 @@ public enum ProcessLimits {
         limit.rlim_cur = limit.rlim_max
         _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
+
+    /// Descriptors that the process may have open; 0 if there is no limit.
+    public static func descriptors() -> Int {
+        var limit = rlimit()
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }
+        return Int(exactly: limit.rlim_cur) ?? 0
+    }
 }

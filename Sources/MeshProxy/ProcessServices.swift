@@ -1,31 +1,23 @@
 import MeshCore
-import MeshModel
 import MeshNet
-import MeshTelemetry
 import Synchronization
 
-/// What the loops of a process share and none of them owns: the log's writer, warnings.
+/// What the loops of a process share and none of them owns: who writes the access log, and warnings.
 final class ProcessServices: Sendable {
-    let accessLog: AccessLogService
-    let warnings: Warnings
+    let warnings = Warnings()
+    private let writer = Mutex<LogWriter?>(nil)
 
-    init(_ setting: AccessLog) throws(ProxyError) {
-        accessLog = try AccessLogService(setting)
-        warnings = Warnings()
-    }
-}
-
-/// The access log of the process: its form, and who writes it. Without one there is no thread.
-final class AccessLogService: Sendable {
-    let format: AccessLogFormat
-    let writer: LogWriter?
-
-    init(_ setting: AccessLog) throws(ProxyError) {
-        format = try AccessLogFormat(setting)
-        writer = format.isOff ? nil : try LogWriter(descriptor: 1)
+    /// The writer of the access log, to standard output; made when the first configuration wants a log. Nil if the
+    /// system has no thread left for it.
+    func logWriter() -> LogWriter? {
+        writer.withLock { writer in
+            if writer == nil { writer = try? LogWriter(descriptor: 1) }
+            return writer
+        }
     }
 
-    var isOn: Bool { writer != nil }
+    /// Writes what is left of the log, for at most a second.
+    func finish() { _ = writer.withLock { $0?.close(within: 1000) } }
 }
 
 /// Lines for people on standard error: at most ten a second, the rest is counted.
@@ -56,6 +48,6 @@ final class Warnings: Sendable {
         }
         guard let suppressed else { return }
         let more = suppressed > 0 ? " (\(suppressed) more lines were left out)" : ""
-        StandardError.write("martlet: \(line)\(more)\n")
+        StandardError.say("martlet: \(line)\(more)")
     }
 }

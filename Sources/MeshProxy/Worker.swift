@@ -28,7 +28,9 @@ final class Worker: LoopHooks {
     private var downstreamStreams: [HTTP2DownstreamStream] = []
     private var upstreamStreams: [HTTP2UpstreamStream] = []
     private var log = LogBuffer()
+    private var logWriter: LogWriter?
     private var wallOffset: UInt64 = 0
+    private var wallChecked = Instant(nanoseconds: 0)
 
     /// Objects of one kind that are kept for reuse; what a burst needed beyond goes back.
     private static let keptObjects = 512
@@ -97,7 +99,7 @@ final class Worker: LoopHooks {
             loop.turnAgain()
         }
         if !retired.isEmpty { retired.removeAll(keepingCapacity: true) }
-        if !log.isEmpty { writeLog() }
+        if !log.isEmpty, let logWriter { writeLog(logWriter) }
     }
 
     /// Links to connections that close in this turn do not outlive it.
@@ -121,6 +123,7 @@ final class Worker: LoopHooks {
         for pool in old.values { pool.retire() }
         let configuration = LoopConfiguration(snapshot, backends: backends, metrics: metrics)
         self.configuration = configuration
+        logWriter = snapshot.logFormat.isOff ? nil : process.logWriter()
         origins = [:]
         adoptListeners(configuration, sockets)
     }
@@ -259,51 +262,27 @@ final class Worker: LoopHooks {
 
     // MARK: Records
 
-    /// Accounts for an exchange that ended.
-    func record(_ exchange: Exchange, _ side: DownstreamSide) {
-        var record = exchange.record(ended: loop.now)
+    /// Accounts for an exchange or stream that ended; `fill` adds what only the log needs.
+    func record(_ record: consuming ExchangeRecord, _ fill: (inout ExchangeRecord) -> Void) {
         metrics.exchangeFinished(record)
-        guard process.accessLog.isOn, !exchange.isAdmin else { return }
-        fill(&record, exchange)
-        process.accessLog.format.append(record, names: metrics, to: &log)
-    }
-
-    private func fill(_ record: inout ExchangeRecord, _ exchange: Exchange) {
+        guard let logWriter else { return }
         record.wallTime = wallTime(of: record.started)
-        record.request = exchange.hasHead ? Link(exchange.request) : nil
-        record.response = Link(exchange.response)
-        record.client = exchange.clientText
-        record.tls = exchange.tlsFacts.map { Link($0) }
-        retireFacts(exchange.tlsFacts)
-    }
-
-    private func retireFacts(_ facts: TLSFacts?) { if let facts { retire(facts) } }
-
-    /// Accounts for a stream of bytes that ended.
-    func record(
-        _ connection: Connection, slot: Int, listener: Int, started: Instant, reason: Reason?, requestBytes: Int,
-        responseBytes: Int, endpoint: [UInt8]
-    ) {
-        var record = ExchangeRecord(slot: slot, listener: listener, started: started, ended: loop.now, version: nil)
-        record.reason = reason
-        record.requestBytes = UInt64(requestBytes)
-        record.responseBytes = UInt64(responseBytes)
-        metrics.exchangeFinished(record)
-        guard process.accessLog.isOn else { return }
-        record.wallTime = wallTime(of: started)
-        record.endpoint = endpoint
-        record.attempts = endpoint.isEmpty ? 0 : 1
-        record.client = connection.peerText
-        process.accessLog.format.append(record, names: metrics, to: &log)
+        fill(&record)
+        configuration.snapshot.logFormat.append(record, names: metrics, to: &log)
+        if log.count > 64 * 1024 { writeLog(logWriter) }
     }
 
     private func wallTime(of instant: Instant) -> UInt64 {
-        if wallOffset == 0 || loop.now.nanoseconds & 0xFFFF == 0 { wallOffset = Clock.wall() &- Clock.now().nanoseconds }
+        // Clocks drift and jump: the offset is looked at again every second.
+        if loop.now > wallChecked {
+            wallOffset = Clock.wall() &- Clock.now().nanoseconds
+            wallChecked = loop.now.advanced(byNanoseconds: 1_000_000_000)
+        }
         return instant.nanoseconds &+ wallOffset
     }
 
-    private func writeLog() {
-        process.accessLog.writer?.write(log.take())
+    private func writeLog(_ writer: LogWriter) {
+        writer.write(log.take())
         let dropped = log.takeDropped()
         if dropped > 0 { metrics.logLinesDropped(dropped) }
     }

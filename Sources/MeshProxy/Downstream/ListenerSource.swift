@@ -7,18 +7,24 @@ import MeshNet
 final class ListenerSource: EventSource {
     let worker: Worker
     let address: SocketAddress
+    /// Which listener of a configuration it serves.
+    let key: ListenerKey
+    /// Index that an adoption in progress has found for it.
+    var wanted = -1
     /// Index into the snapshot's listeners; negative once the listener is gone.
     private(set) var index: Int
     /// What accepted clear-text connections share.
     private(set) var origin: DownstreamOrigin!
-    private var isPaused = false
 
-    init(fd: Int32, address: SocketAddress, worker: Worker) {
+    init(fd: Int32, address: SocketAddress, key: ListenerKey, worker: Worker) {
         self.worker = worker
         self.address = address
+        self.key = key
         index = -1
         super.init(fd: fd)
     }
+
+    var isAdmin: Bool { key == .admin }
 
     /// Serves listener `index` of `configuration` from here on.
     func adopt(_ index: Int, _ configuration: LoopConfiguration) {
@@ -58,11 +64,18 @@ final class ListenerSource: EventSource {
         }
         let connection = Connection(fd: fd, peer: peer, worker: worker)
         connection.counter = served.connections
+        connection.source = self
         connection.listenerSlot = worker.configuration.listenerSlot(index)
         worker.opened(connection)
         connection.speak(Opening.conversation(on: connection, listener: self, served))
         worker.loop.add(connection, [.readable, .writable, .peerClosed])
     }
+}
+
+/// What makes a listener the same one after a reload: its address.
+enum ListenerKey: Hashable, Sendable {
+    case admin
+    case address(ListenAddress)
 }
 
 /// Where a client came in: its listener, and in TLS the section that took it. Shared by what came in the same way.

@@ -19,6 +19,8 @@ final class Exchange: TimerNode {
     let responseTrailers = MessageHead()
     let responseBody: BodyPipe
 
+    /// Counts the uses of this object, so that who waits for one can tell.
+    private(set) var serial = 0
     private(set) var state = ExchangeState()
     private(set) var downstream = DownstreamSide.none
     private var upstream = UpstreamSide.none
@@ -67,6 +69,7 @@ final class Exchange: TimerNode {
 
     private func start(_ side: DownstreamSide) {
         state.begin()
+        serial &+= 1
         downstream = side
         account.begin(at: worker.loop.now)
         configuration = worker.configuration
@@ -88,7 +91,7 @@ final class Exchange: TimerNode {
 
     private func route() {
         guard let configuration, let served else { return answer(.notConfigured) }
-        if let admin = served.admin { return worker.answerAdmin(admin, self) }
+        if let admin = served.admin { return admin.answer(self) }
         let section = downstream.withOrigin { origin, _ in origin.section(in: configuration.snapshot) } ?? nil
         switch served.table.match(request, section: section) {
         case .notFound: return answer(.routeNotFound)
@@ -96,6 +99,8 @@ final class Exchange: TimerNode {
         case .rule(let index, let length):
             rule = index
             prefixLength = length
+            account.routedPath = request.pathRange
+            account.routedAuthority = request.authorityRange
         }
         let compiled = served.table.rules[rule]
         downstream.withOrigin { origin, connection in ForwardedFields.write(to: request, origin, connection, worker) }
@@ -408,7 +413,7 @@ final class Exchange: TimerNode {
         endpoint = nil
         downstream = .none
         worker.loop.cancel(self)
-        if case .none = side {} else { worker.record(self, side) }
+        record(side)
         for mirror in mirrors { mirror.mirroredEnded() }
         mirrors.removeAll()
         requestBody.reset()
@@ -425,10 +430,6 @@ final class Exchange: TimerNode {
 
     var metricsListener: Int { configuration?.listenerSlot(listener) ?? 0 }
 
-    /// Names for the log and the metrics.
-    var place: (configuration: LoopConfiguration?, listener: Int, rule: Int, backend: Int) {
-        (configuration, listener, rule, backend)
-    }
 }
 
 // MARK: - Mirroring

@@ -20,6 +20,9 @@ struct ExchangeAccount {
     /// The last attempt's endpoint as text.
     var endpoint: [UInt8] = []
     var wasCutOff = false
+    /// Path and host as they were routed, in the request's arena: filters may rewrite them.
+    var routedPath = ByteRange.empty
+    var routedAuthority = ByteRange.empty
 
     /// The head arrived.
     mutating func begin(at now: Instant) {

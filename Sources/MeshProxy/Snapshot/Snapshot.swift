@@ -2,6 +2,7 @@ import MeshCore
 import MeshModel
 import MeshNet
 import MeshTLS
+import MeshTelemetry
 import MeshTraffic
 import Synchronization
 
@@ -13,6 +14,7 @@ public final class Snapshot: Sendable {
     let generation: Int
     let listeners: [ServedListener]
     let backends: [ServedBackend]
+    let logFormat: AccessLogFormat
 
     /// Compiles `model`; what stays as it was in `previous` is taken over: TLS contexts with their ticket keys and
     /// sessions, and the counts of connections.
@@ -20,6 +22,7 @@ public final class Snapshot: Sendable {
     /// - Throws: the first thing that cannot be served: a certificate that does not load, a pattern that is not valid.
     init(_ model: Model, previous: Snapshot? = nil, admin: AdminListener? = nil) throws(ProxyError) {
         self.model = model
+        logFormat = try AccessLogFormat(model.settings.accessLog)
         generation = (previous?.generation ?? 0) + 1
         var names: [String: Int] = [:]
         for (index, backend) in model.backends.enumerated() { names[backend.name] = index }
@@ -28,7 +31,7 @@ public final class Snapshot: Sendable {
             let old = previous?.listeners.first { $0.model.address == listener.address && $0.admin == nil }
             listeners.append(try ServedListener(listener, backend: { names[$0] }, previous: old))
         }
-        if let admin { listeners.append(try ServedListener(admin, previous: previous?.listeners.last)) }
+        if let admin { listeners.append(try ServedListener(admin, previous: previous?.listeners.last { $0.admin != nil })) }
         self.listeners = listeners
         var old: [String: ServedBackend] = [:]
         for backend in previous?.backends ?? [] { old[backend.name] = backend }
@@ -117,6 +120,8 @@ final class ServedListener: Sendable {
 
     /// The port that redirects name.
     var port: UInt16 { model.address.port ?? 0 }
+
+    var key: ListenerKey { admin == nil ? .address(model.address) : .admin }
 
     /// How metrics and the log call it.
     var name: String { admin == nil ? model.address.description : "admin" }

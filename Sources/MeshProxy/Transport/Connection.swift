@@ -1,6 +1,7 @@
 import MeshCore
 import MeshNet
 import MeshTLS
+import MeshTelemetry
 
 /// Bytes in, bytes out on one socket, in clear text or TLS; what the bytes mean is the ``Conversation``'s business.
 ///
@@ -28,7 +29,8 @@ final class Connection: EventSource {
     private var lastReadFilled = false
     /// Where this connection is counted, over all loops.
     var counter: ConnectionCounter?
-    /// Downstream: the listener's counters.
+    /// Downstream: the listener that accepted it, and its counters.
+    var source: ListenerSource?
     var listenerSlot = -1
     /// Upstream: where it leads.
     var endpoint: EndpointPool?
@@ -188,7 +190,31 @@ final class Connection: EventSource {
     /// True if everything that was queued has been taken by the socket.
     var isDrained: Bool { output.isEmpty && (tls?.ciphertext.isEmpty ?? true) }
 
+    /// Goes on reading, and with what the conversation holds: the worker's to call.
+    func resume() {
+        guard !isClosed else { return }
+        conversation? { $0.resumed() }
+        readAll()
+    }
+
     // MARK: Ending
+
+    /// The proxy or the listener goes away.
+    func drain() { conversation? { $0.drain() } }
+
+    /// True if the listener that accepted it is gone.
+    var isOfRetiredListener: Bool { source.map { $0.index < 0 } ?? false }
+
+    /// True if the admin endpoint accepted it.
+    var isOfAdmin: Bool { source?.isAdmin ?? false }
+
+    /// The peer's address as text. Made on each call.
+    var peerText: [UInt8] {
+        unsafe [UInt8](unsafeUninitializedCapacity: SocketAddress.hostLimit) { buffer, count in
+            // SAFETY: the buffer has room for the longest address.
+            unsafe count = peer.writeHost(into: buffer.baseAddress!)
+        }
+    }
 
     /// Closes the socket and frees all buffers.
     func shut() {
@@ -203,6 +229,7 @@ final class Connection: EventSource {
         tls = nil
         worker.closed(self)
         endpoint = nil
+        source = nil
     }
 
     /// Ends our side behind what is queued: close_notify in TLS, and once all is written the socket's.
@@ -227,6 +254,19 @@ final class TLSTransport {
     init(_ session: TLSSession, pools: BufferPools) {
         self.session = session
         ciphertext = OutputQueue(pools: pools)
+    }
+
+    private var known: TLSFacts?
+
+    /// What the access log says of this connection; made when first asked for.
+    func facts() -> TLSFacts? {
+        if known == nil && session.isEstablished {
+            let peer = session.peerCertificate.map(\.facts).map { $0.spiffeID ?? $0.uris.first ?? $0.dnsNames.first ?? "" }
+            known = TLSFacts(
+                version: session.version == "TLSv1.3" ? .tls13 : .tls12,
+                serverName: Array((session.serverName ?? "").utf8), peer: Array((peer ?? "").utf8))
+        }
+        return known
     }
 
     var isEstablished: Bool { session.isEstablished }

@@ -1,0 +1,179 @@
+import MeshCore
+import MeshModel
+import MeshNet
+import Synchronization
+
+/// How the data plane runs, beside what it serves.
+public struct ProxyOptions: Sendable {
+    /// Loops, one thread each; at least 1.
+    public var loops: Int
+    /// Where the admin endpoint listens; nil: nowhere.
+    public var admin: SocketAddress?
+    /// The version that the admin endpoint names.
+    public var version: String
+
+    /// `loops` loops; the admin endpoint at `admin`.
+    public init(loops: Int = 1, admin: SocketAddress? = nil, version: String = "unknown") {
+        self.loops = loops
+        self.admin = admin
+        self.version = version
+    }
+}
+
+/// The data plane of one process: a loop per thread, each with its own listeners, pools and counters.
+public final class Proxy: Sendable {
+    private let workers: [WorkerReference]
+    private let services: ProcessServices
+    private let admin: AdminListener?
+    private let loops: Int
+    private let finished = Tally()
+    private let state: Mutex<State>
+
+    private struct State {
+        var snapshot: Snapshot
+        var addresses: [SocketAddress]
+    }
+
+    /// Binds every listener of `model`, then starts the threads: an error leaves nothing running.
+    ///
+    /// - Throws: one line that says what cannot be served or opened.
+    public init(_ model: Model, _ options: ProxyOptions) throws(ProxyError) {
+        loops = max(options.loops, 1)
+        services = ProcessServices()
+        var workers: [WorkerReference] = []
+        for loop in 0..<loops {
+            let seed = Clock.wall() ^ (UInt64(loop) << 32)
+            workers.append(WorkerReference(try Worker(process: services, seed: seed)))
+        }
+        self.workers = workers
+        admin = options.admin.map { _ in AdminListener(workers: workers, version: options.version, loops: workers.count) }
+        let snapshot = try Snapshot(model, admin: admin)
+        let bound = try BoundSockets(of: snapshot, besides: [], loops: loops, admin: options.admin)
+        state = Mutex(State(snapshot: snapshot, addresses: bound.addresses))
+        for warning in snapshot.warnings { services.warnings.say(warning) }
+        admin?.adopted(snapshot)
+        let finished = finished
+        for (index, reference) in workers.enumerated() {
+            // Before the thread starts, nobody else knows the worker.
+            reference.worker.adopt(snapshot, sockets: bound.sockets[index])
+            try LoopThread.spawn(name: "loop-\(index)") {
+                reference.worker.loop.run()
+                finished.add()
+            }
+        }
+    }
+
+    /// The addresses listened on, in the model's order, the admin endpoint aside; ports of 0 are filled in.
+    public var addresses: [SocketAddress] { state.withLock { $0.addresses } }
+
+    /// Hands a new model to every loop: listeners that are new are opened before, those that are gone end with their
+    /// connections; what is in flight finishes as it began. An error changes nothing.
+    public func publish(_ model: Model) throws(ProxyError) {
+        let old = state.withLock { $0.snapshot }
+        do throws(ProxyError) {
+            let snapshot = try Snapshot(model, previous: old, admin: admin)
+            let bound = try BoundSockets(
+                of: snapshot, besides: old.listeners.map(\.key), loops: loops, admin: nil)
+            for warning in snapshot.warnings { services.warnings.say(warning) }
+            for (index, reference) in workers.enumerated() {
+                let sockets = bound.sockets[index]
+                reference.post { $0.adopt(snapshot, sockets: sockets) }
+            }
+            state.withLock {
+                $0.snapshot = snapshot
+                $0.addresses += bound.addresses
+            }
+            admin?.adopted(snapshot)
+        } catch {
+            admin?.rejected()
+            throw error
+        }
+    }
+
+    /// Says that a configuration was refused before it became a model: for the metrics.
+    public func noteRejection() { admin?.rejected() }
+
+    /// True once somebody has asked for the end by `POST /drain`.
+    public var isDrainRequested: Bool { admin?.isDrainRequested ?? false }
+
+    /// Fails readiness, stops accepting, ends idle connections, and waits until every exchange is done: true, or false
+    /// if `seconds` pass before that.
+    public func drain(within seconds: Int) -> Bool {
+        admin?.beginDraining()
+        for reference in workers { reference.post { $0.drain() } }
+        let done = finished.wait(for: workers.count, seconds: seconds)
+        services.finish()
+        return done
+    }
+}
+
+/// A worker as other threads know it: only its mailbox may be used.
+struct WorkerReference: @unchecked Sendable {
+    /// For the loop's own thread, and before that runs.
+    let worker: Worker
+    private let mailbox: Mailbox
+
+    init(_ worker: Worker) {
+        self.worker = worker
+        mailbox = worker.loop.mailbox
+    }
+
+    /// Runs `job` with the worker on its loop.
+    func post(_ job: @escaping @Sendable (Worker) -> Void) {
+        let reference = self
+        mailbox.post { job(reference.worker) }
+    }
+}
+
+/// The listening sockets that a snapshot adds, one per loop and address; closed again if one of them cannot be had.
+private struct BoundSockets {
+    var sockets: [[(listener: Int, fd: Int32, address: SocketAddress)]]
+    var addresses: [SocketAddress] = []
+
+    init(
+        of snapshot: Snapshot, besides known: [ListenerKey], loops: Int, admin: SocketAddress?
+    ) throws(ProxyError) {
+        sockets = Array(repeating: [], count: loops)
+        do throws(ProxyError) {
+            for (index, listener) in snapshot.listeners.enumerated() where !known.contains(listener.key) {
+                if listener.admin != nil {
+                    if let admin { try bind(admin, listener: index, loops: 1) }
+                    continue
+                }
+                for address in try Self.addresses(of: listener.model) {
+                    addresses.append(try bind(address, listener: index, loops: loops))
+                }
+            }
+        } catch {
+            for opened in sockets.joined() { Socket.close(opened.fd) }
+            throw error
+        }
+    }
+
+    @discardableResult
+    private mutating func bind(_ wanted: SocketAddress, listener: Int, loops: Int) throws(ProxyError) -> SocketAddress {
+        if wanted.port != 0 { try Socket.checkIsFree(wanted) }
+        var address = wanted
+        for loop in 0..<loops {
+            // A unix socket cannot be shared: the first loop has it alone.
+            if loop > 0, case .unix = wanted { break }
+            let fd = try Socket.listen(address, reusePort: loops > 1)
+            // A port of 0 is chosen by the first loop; the others join it.
+            if loop == 0 { address = Socket.localAddress(fd) ?? wanted }
+            sockets[loop].append((listener, fd, address))
+        }
+        return address
+    }
+
+    private static func addresses(of listener: Listener) throws(ProxyError) -> [SocketAddress] {
+        switch listener.address {
+        case .any(let port): return [.ipv4(0, port: port), .ipv6(0, 0, port: port)]
+        case .unix(let path): return [.unix(path)]
+        case .ip(let ip, let port):
+            guard let address = SocketAddress(ip: ip, port: port) else {
+                throw ProxyError("listener \(listener.address): that is not an IP address")
+            }
+            return [address]
+        }
+    }
+}
