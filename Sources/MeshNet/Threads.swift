@@ -41,7 +41,7 @@ public enum Signals {
         return number
     }
 
-    private static func mask() -> sigset_t {
+    static func mask() -> sigset_t {
         var set = sigset_t()
         unsafe sigemptyset(&set)
         for number in [SIGTERM, SIGINT, SIGHUP] { _ = unsafe sigaddset(&set, number) }
