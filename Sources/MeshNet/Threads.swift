@@ -41,6 +41,14 @@ public enum Signals {
         return number
     }
 
+    /// Lets SIGTERM and SIGINT end the process at once again, for those who do not want to wait for a slow end.
+    public static func letGo() {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        for number in [SIGTERM, SIGINT] { _ = unsafe sigaddset(&set, number) }
+        _ = unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
+    }
+
     static func mask() -> sigset_t {
         var set = sigset_t()
         unsafe sigemptyset(&set)
