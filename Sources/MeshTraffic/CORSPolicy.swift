@@ -26,7 +26,8 @@ struct CORSPolicy: Sendable {
 
         init(_ names: [String]) {
             self =
-                names.isEmpty ? .none : names.contains("*") ? .every : .listed(Array(names.joined(separator: ", ").utf8))
+                names.isEmpty
+                ? .none : names.contains("*") ? .every : .listed(Array(names.joined(separator: ", ").utf8))
         }
     }
 

@@ -181,6 +181,32 @@ struct ConditionTable: Sendable {
     }
 }
 
+// MARK: - For people
+
+extension ConditionTable {
+    /// The name of the header or parameter that a condition is about.
+    func wantedName(_ condition: Condition) -> String { string(condition.nameText) }
+
+    /// The text or pattern that a condition wants.
+    func wantedText(_ condition: Condition) -> String {
+        condition.regex < 0 ? string(condition.text) : regexes[Int(condition.regex)].pattern
+    }
+
+    /// The values that a header condition looked at.
+    func fieldValues(_ condition: Condition, _ head: MessageHead) -> [String] {
+        if condition.name == .host { return [MeshTraffic.text(of: head.span(head.authorityRange))] }
+        var values: [String] = []
+        var index = find(condition, head, from: 0)
+        while let found = index {
+            values.append(MeshTraffic.text(of: head.span(head[found].valueRange)))
+            index = find(condition, head, from: found + 1)
+        }
+        return values
+    }
+
+    private func string(_ range: ByteRange) -> String { MeshTraffic.text(of: text.span.extracting(range)) }
+}
+
 /// `/service/method`: the method is what is behind the last slash.
 enum GRPCPath {
     /// The bytes of `path` that name the service; none if it has no two parts.

@@ -168,7 +168,9 @@ struct PathIndex: Sendable {
     }
 
     /// A prefix without the slash at its end, which does not count; nothing for `/`.
-    static func prefixBytes(_ path: String) -> [UInt8] { Array((path.hasSuffix("/") ? path.dropLast() : path[...]).utf8) }
+    static func prefixBytes(_ path: String) -> [UInt8] {
+        Array((path.hasSuffix("/") ? path.dropLast() : path[...]).utf8)
+    }
 
     // MARK: Looking up
 
