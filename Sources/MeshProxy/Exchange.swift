@@ -45,7 +45,7 @@ final class Exchange {
         switch routes.splits[rule].choose(worker.random.next()) {
         case .none: answer(.backendNotConfigured)
         case .notValid: answer(.backendNotValid)
-        case .backend(let index):
+        case .backend(let index, _):
             pool = worker.backends[index]
             startAttempt(fresh: false)
         }
