@@ -68,7 +68,7 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "MeshCore", "MeshModel", "MeshGatewayAPI", "MeshProxy",
+                "MeshCore", "MeshNet", "MeshHTTP", "MeshTLS", "MeshModel", "MeshTraffic", "MeshGatewayAPI", "MeshProxy",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

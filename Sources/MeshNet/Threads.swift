@@ -49,7 +49,18 @@ public enum Signals {
         _ = unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
     }
 
-    private static func mask() -> sigset_t {
+    /// Lets SIGTERM and SIGINT end the process at once again, for those who do not want to wait for a slow end.
+    public static func letGo() {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        for number in [SIGTERM, SIGINT] { _ = unsafe sigaddset(&set, number) }
+        _ = unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
+    }
+
+    /// Sends `number` to this process, as if somebody else did.
+    public static func send(_ number: Int32) { kill(getpid(), number) }
+
+    static func mask() -> sigset_t {
         var set = sigset_t()
         unsafe sigemptyset(&set)
         for number in [SIGTERM, SIGINT, SIGHUP] { _ = unsafe sigaddset(&set, number) }

@@ -9,14 +9,11 @@ public struct ProxyOptions: Sendable {
     public var loops: Int
     /// Where the admin endpoint listens; nil: nowhere.
     public var admin: SocketAddress?
-    /// The version that the admin endpoint names.
-    public var version: String
 
     /// `loops` loops; the admin endpoint at `admin`.
-    public init(loops: Int = 1, admin: SocketAddress? = nil, version: String = "unknown") {
+    public init(loops: Int = 1, admin: SocketAddress? = nil) {
         self.loops = loops
         self.admin = admin
-        self.version = version
     }
 }
 
@@ -46,7 +43,7 @@ public final class Proxy: Sendable {
             workers.append(WorkerReference(try Worker(process: services, seed: seed)))
         }
         self.workers = workers
-        admin = options.admin.map { _ in AdminListener(workers: workers, version: options.version, loops: workers.count) }
+        admin = options.admin.map { _ in AdminListener(workers: workers) }
         let snapshot = try Snapshot(model, admin: admin)
         let bound = try BoundSockets(of: snapshot, besides: [], loops: loops, admin: options.admin)
         state = Mutex(State(snapshot: snapshot, addresses: bound.addresses))
@@ -92,9 +89,6 @@ public final class Proxy: Sendable {
 
     /// Says that a configuration was refused before it became a model: for the metrics.
     public func noteRejection() { admin?.rejected() }
-
-    /// True once somebody has asked for the end by `POST /drain`.
-    public var isDrainRequested: Bool { admin?.isDrainRequested ?? false }
 
     /// Fails readiness, stops accepting, ends idle connections, and waits until every exchange is done: true, or false
     /// if `seconds` pass before that.

@@ -1,3 +1,4 @@
+import Glibc
 import MeshCore
 import MeshHTTP
 import MeshNet
@@ -40,18 +41,13 @@ final class AdminListener: Sendable {
         var rejected: UInt64 = 0
         var lastAccepted = true
         var isDraining = false
-        var isDrainRequested = false
     }
 
     private let workers: [WorkerReference]
-    private let version: String
     private let started = Clock.wall()
     private let state = Mutex(State())
 
-    init(workers: [WorkerReference], version: String, loops: Int) {
-        self.workers = workers
-        self.version = version
-    }
+    init(workers: [WorkerReference]) { self.workers = workers }
 
     // MARK: What the proxy tells
 
@@ -72,8 +68,6 @@ final class AdminListener: Sendable {
     }
 
     func beginDraining() { state.withLock { $0.isDraining = true } }
-
-    var isDrainRequested: Bool { state.withLock { $0.isDrainRequested } }
 
     // MARK: Requests
 
@@ -99,10 +93,8 @@ final class AdminListener: Sendable {
         case .config: exchange.answer(AdminAnswer(json: state.withLock { $0.snapshot }.map(ConfigurationJSON.text) ?? "{}\n"))
         case .certs: exchange.answer(AdminAnswer(json: state.withLock { $0.snapshot }.map(CertificatesJSON.text) ?? "[]\n"))
         case .drain:
-            state.withLock { state in
-                state.isDrainRequested = true
-                state.isDraining = true
-            }
+            beginDraining()
+            Signals.send(SIGTERM)
             exchange.answer(AdminAnswer("draining\n", status: 202))
         case .metrics: gather(exchange) { admin, reports in AdminAnswer(metrics: admin.metrics(reports)) }
         case .upstreams: gather(exchange) { _, reports in AdminAnswer(json: UpstreamsJSON.text(reports)) }
@@ -131,7 +123,7 @@ final class AdminListener: Sendable {
 
     private func metrics(_ reports: [LoopReport]) -> [UInt8] {
         let state = state.withLock { $0 }
-        var facts = ProcessFacts(version: version, startTime: started)
+        var facts = ProcessFacts(version: Release.version, startTime: started)
         facts.processorTime = ThisProcess.processorNanoseconds()
         facts.residentBytes = ThisProcess.residentBytes()
         facts.openDescriptors = ThisProcess.openDescriptorCount()

@@ -6,7 +6,7 @@ extension Exchange {
     /// Accounts for the exchange, which has just ended at `side`.
     func record(_ side: DownstreamSide) {
         guard let origin = side.withOrigin({ origin, _ in Link(origin) }) else { return }
-        if origin({ $0.listener.isAdmin }) { return worker.metrics.exchangeAbandoned(listener: metricsListener) }
+        if origin({ $0.listener.isAdmin }) { return }
         var record = ExchangeRecord(
             slot: account.slot, listener: metricsListener, started: account.started, ended: worker.loop.now,
             version: request.version)

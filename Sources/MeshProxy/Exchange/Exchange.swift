@@ -76,7 +76,7 @@ final class Exchange: TimerNode {
         listener = side.withOrigin { origin, _ in origin.listener.index } ?? -1
         if let limits { deadlines.begin(limits, now: worker.loop.now) }
         worker.loop.schedule(self, at: deadlines.next(now: worker.loop.now))
-        worker.metrics.exchangeStarted(listener: metricsListener)
+        if served?.admin == nil, metricsListener >= 0 { worker.metrics.exchangeStarted(listener: metricsListener) }
     }
 
     /// The limits of the listener, nil if it is gone.
@@ -314,7 +314,6 @@ final class Exchange: TimerNode {
 
     private func write(_ reason: Reason) {
         account.reason = reason
-        worker.metrics.answered(reason)
         detachUpstream()
         LocalAnswer.write(reason, for: request, into: response, body: responseBody, pools: worker.pools)
         finishAnswer()
@@ -428,7 +427,7 @@ final class Exchange: TimerNode {
         side.exchangeEnded()
     }
 
-    var metricsListener: Int { configuration?.listenerSlot(listener) ?? 0 }
+    var metricsListener: Int { configuration?.listenerSlot(listener) ?? -1 }
 
 }
 
