@@ -51,7 +51,7 @@ public final class BodyPipe {
                 skip -= size
                 continue
             }
-            other.append(queue.withSlice(at: index) { $0.sub(skip, size - skip) })
+            queue.withSlice(at: index) { other.append($0.sub(skip, size - skip)) }
             skip = 0
         }
     }

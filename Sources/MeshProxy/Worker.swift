@@ -74,7 +74,8 @@ final class Worker: LoopHooks {
         var index = 0
         // Flushing may make more connections dirty.
         while index < dirty.count {
-            dirty[index] { $0.flush() }
+            let link = dirty[index]
+            link { $0.flush() }
             index &+= 1
         }
         dirty.removeAll(keepingCapacity: true)
@@ -85,7 +86,8 @@ final class Worker: LoopHooks {
         var index = 0
         let count = resumed.count
         while index < count {
-            resumed[index] { $0.resume() }
+            let link = resumed[index]
+            link { $0.resume() }
             index &+= 1
         }
         resumed.removeFirst(count)

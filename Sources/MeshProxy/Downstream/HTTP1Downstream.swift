@@ -49,8 +49,7 @@ final class HTTP1Downstream: Conversation {
 
     override func received(_ slice: consuming Slice) {
         if state == .closing { return }
-        let pools = connection { Link($0.worker.pools) }
-        guard let bytes = pools({ input.join(slice, in: $0) }) else { return reject(.headersTooLarge) }
+        guard let bytes = join(slice, &input) else { return reject(.headersTooLarge) }
         advance(bytes)
     }
 
@@ -62,19 +61,13 @@ final class HTTP1Downstream: Conversation {
             switch state {
             case .head: rest = readHead(bytes)
             case .body: rest = readBody(bytes)
-            case .waiting: return keep(bytes)
+            case .waiting: return keep(bytes, &input)
             case .tunnel:
                 exchange? { $0.requestBody.append(bytes.sub(0, bytes.count)) }
                 exchange? { $0.requestArrived(bytes.count) }
             case .closing: return
             }
         }
-    }
-
-    private func keep(_ bytes: consuming Slice) {
-        let pools = connection { Link($0.worker.pools) }
-        var box: Slice? = consume bytes
-        pools { input.keep(box.take()!, in: $0) }
     }
 
     /// What is left behind the head; nil if it is not complete or not valid.
@@ -102,7 +95,7 @@ final class HTTP1Downstream: Conversation {
     private func wait(_ bytes: consuming Slice) -> Slice? {
         if input.scanned == 0 { arm(origin.limits.headerTimeout) }
         let count = bytes.count
-        keep(bytes)
+        keep(bytes, &input)
         input.scanned = count
         return nil
     }
@@ -138,7 +131,7 @@ final class HTTP1Downstream: Conversation {
                 if decoder!.isComplete { return endBody(bytes, received, trailers: false) }
             case .needsMore(let consumed):
                 bytes.dropPrefix(consumed)
-                keep(bytes)
+                keep(bytes, &input)
                 exchange { $0.requestArrived(received) }
                 return nil
             case .end(let consumed, let hasTrailers):
@@ -329,10 +322,4 @@ final class HTTP1Downstream: Conversation {
         }
     }
 
-    private func arm(_ duration: Duration) {
-        connection { connection in
-            let loop = connection.worker.loop
-            loop.schedule(connection, at: loop.now.advanced(byNanoseconds: duration.nanoseconds))
-        }
-    }
 }

@@ -43,9 +43,11 @@ final class HTTP2Downstream: Conversation {
 
     override func produce() {
         // Its own queue meanwhile: what the session calls may look at the connection.
-        var queue = connection { $0.takeOutput() }
-        session.flush(into: &queue, upTo: Connection.highWatermark)
-        connection { $0.giveOutput(&queue) }
+        connection { connection in
+            var queue = connection.takeOutput()
+            session.flush(into: &queue, upTo: Connection.highWatermark)
+            connection.giveOutput(&queue)
+        }
     }
 
     override func drained() {
@@ -117,12 +119,6 @@ final class HTTP2Downstream: Conversation {
 
     override func closed() { session.close() }
 
-    private func arm(_ duration: Duration) {
-        connection { connection in
-            let loop = connection.worker.loop
-            loop.schedule(connection, at: loop.now.advanced(byNanoseconds: duration.nanoseconds))
-        }
-    }
 }
 
 /// The session of a downstream connection: passes on what concerns the whole connection.
@@ -192,7 +188,7 @@ final class HTTP2DownstreamStream: HTTP2Stream {
         if let exchange {
             switch end {
             case .complete: exchange { $0.responseSent() }
-            case .reset, .refused: exchange { $0.downstreamLost(.downstreamReset) }
+            case .reset, .refused, .cancelled: exchange { $0.downstreamLost(.downstreamReset) }
             case .failed(let reason): exchange { $0.downstreamLost(reason) }
             case .lost: exchange { $0.downstreamLost(.downstreamClosed) }
             }

@@ -37,8 +37,7 @@ final class Opening: Conversation {
     }
 
     override func received(_ slice: consuming Slice) {
-        let pools = connection { Link($0.worker.pools) }
-        guard let bytes = pools({ input.join(slice, in: $0) }) else { return refuse(.tlsClientHelloMalformed) }
+        guard let bytes = join(slice, &input) else { return refuse(.tlsClientHelloMalformed) }
         switch phase {
         case .proxyHeader: readProxyHeader(bytes)
         case .clientHello: readClientHello(bytes)
@@ -46,17 +45,11 @@ final class Opening: Conversation {
         }
     }
 
-    private func keep(_ bytes: consuming Slice) {
-        let pools = connection { Link($0.worker.pools) }
-        var box: Slice? = consume bytes
-        pools { input.keep(box.take()!, in: $0) }
-    }
-
     // MARK: PROXY protocol
 
     private func readProxyHeader(_ bytes: consuming Slice) {
         switch ProxyProtocol.parse(bytes.span) {
-        case .incomplete: keep(bytes)
+        case .incomplete: keep(bytes, &input)
         case .invalid: refuse(.proxyProtocolMalformed)
         case .parsed(let length, let source, _):
             if let source { connection { $0.peer = source } }
@@ -83,7 +76,7 @@ final class Opening: Conversation {
 
     private func readClientHello(_ bytes: consuming Slice) {
         switch ClientHello.peek(bytes.span) {
-        case .incomplete: keep(bytes)
+        case .incomplete: keep(bytes, &input)
         case .notTLS: refuse(.tlsClientHelloMalformed)
         case .hello(let serverName, _):
             guard let found = served.table.section(serverName: Array((serverName ?? "").utf8).span) else {
@@ -142,7 +135,7 @@ final class Opening: Conversation {
         let preface: StaticString = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
         let count = min(bytes.count, preface.utf8CodeUnitCount)
         let isPreface = bytes.span.extracting(first: count).equals(preface.bytes.extracting(first: count))
-        if isPreface && count < preface.utf8CodeUnitCount { return keep(bytes) }
+        if isPreface && count < preface.utf8CodeUnitCount { return keep(bytes, &input) }
         let origin = connection { connection in
             connection.tls == nil ? listener.origin! : connection.worker.origin(listener, served, section: section)
         }

@@ -2,6 +2,7 @@ import MeshCore
 import MeshModel
 import MeshNet
 import MeshTLS
+import MeshTelemetry
 import MeshTraffic
 
 /// Bytes both ways between a client and an endpoint, as they come: TCP routes, TLS passed through or ended here.
@@ -20,6 +21,7 @@ final class StreamTunnel {
     private var requestBytes = 0
     private var responseBytes = 0
     private var isOver = false
+    private let client: [UInt8]
 
     /// The client's end on `connection`; the endpoint's is connected at once. Failure closes the client.
     static func downstream(
@@ -60,6 +62,7 @@ final class StreamTunnel {
         self.slot = slot
         listenerSlot = connection.listenerSlot
         started = worker.loop.now
+        client = connection.peerText
         idle = served.limits.streamIdleTimeout.nanoseconds
     }
 
@@ -108,17 +111,22 @@ final class StreamTunnel {
         let other = peer(of: end)
         if end.isDownstream { downstream = nil } else { upstream = nil }
         other? { $0.peerIsGone() }
-        if downstream == nil && upstream == nil { finish(end) }
+        if downstream == nil && upstream == nil { finish() }
     }
 
-    private func finish(_ end: TunnelEnd) {
+    private func finish() {
         guard !isOver else { return }
         isOver = true
-        if let reason { worker.metrics.connectionRejected(reason) }
-        end.connection { connection in
-            worker.record(
-                connection, slot: slot, listener: listenerSlot, started: started, reason: reason,
-                requestBytes: requestBytes, responseBytes: responseBytes, endpoint: pool?.text ?? [])
+        var record = ExchangeRecord(
+            slot: slot, listener: listenerSlot, started: started, ended: worker.loop.now, version: nil)
+        record.reason = reason
+        record.requestBytes = UInt64(requestBytes)
+        record.responseBytes = UInt64(responseBytes)
+        record.wasCutOff = reason != nil
+        worker.record(record) { record in
+            record.endpoint = pool?.text ?? []
+            record.attempts = pool == nil ? 0 : 1
+            record.client = client
         }
     }
 }

@@ -269,11 +269,7 @@ final class Exchange: TimerNode {
         if !hasTrailers { responseTrailers.reset() }
         account.trailers(responseTrailers, hasTrailers: hasTrailers)
         responseBody.end()
-        if state.phase == .responding && response.bodyLength == .none {
-            responseSent()
-        } else {
-            downstream.sendBody()
-        }
+        downstream.sendBody()
     }
 
     /// `count` bytes of the response went to the client.
@@ -324,10 +320,8 @@ final class Exchange: TimerNode {
         account.answered(response)
         responseBody.end()
         responseTrailers.reset()
-        let hasBody = response.bodyLength != .none
-        if response.bodyLength == .none { responseBody.reset(); responseBody.end() }
-        downstream.respond(response, to: request, hasBody: hasBody)
-        if hasBody { downstream.sendBody() } else { responseSent() }
+        downstream.respond(response, to: request, hasBody: response.bodyLength != .none)
+        downstream.sendBody()
     }
 
     /// Sends an answer that is no error: the admin endpoint's.

@@ -1,6 +1,7 @@
 import MeshCore
 import MeshHTTP
 import MeshModel
+import MeshNet
 import MeshTraffic
 
 /// What a request must look like before anything is decided by it, by the role of its listener.

@@ -55,7 +55,10 @@ struct Upgrade {
             request.bodyLength = .none
             if request.span(token).equalsIgnoringCase("websocket") {
                 var nonce: [UInt8] = []
-                for _ in 0..<2 { withUnsafeBytes(of: worker.random.next()) { unsafe nonce.append(contentsOf: $0) } }
+                for _ in 0..<2 {
+                    let word = worker.random.next()
+                    for shift in 0..<8 { nonce.append(UInt8(truncatingIfNeeded: word >> UInt64(8 * shift))) }
+                }
                 request.append(.secWebsocketKey, value: Base64.encode(nonce).span)
             }
         case .connect: break

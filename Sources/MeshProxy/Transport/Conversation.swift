@@ -1,4 +1,5 @@
 import MeshCore
+import MeshModel
 import MeshTLS
 
 /// What is spoken on a connection: the protocol side, as ``Connection`` is the byte side.
@@ -37,4 +38,33 @@ class Conversation {
     func drain() {}
     /// The connection is closed, whoever wanted it; called once.
     func closed() {}
+}
+
+extension Conversation {
+    /// What `input` holds and `slice` behind it; nil if that is more than any head may have.
+    final func join(_ slice: consuming Slice, _ input: inout InputBuffer) -> Slice? {
+        if input.isEmpty { return slice }
+        var box: Slice? = consume slice
+        var joined: Slice?
+        connection { joined = input.join(box.take()!, in: $0.worker.pools) }
+        return joined
+    }
+
+    /// Keeps `bytes` in `input` until more come.
+    final func keep(_ bytes: consuming Slice, _ input: inout InputBuffer) {
+        if bytes.count == 0 { return }
+        var box: Slice? = consume bytes
+        connection { input.keep(box.take()!, in: $0.worker.pools) }
+    }
+
+    /// Calls ``timerFired()`` after `duration`.
+    final func arm(_ duration: Duration) {
+        connection { connection in
+            let loop = connection.worker.loop
+            loop.schedule(connection, at: loop.now.advanced(byNanoseconds: duration.nanoseconds))
+        }
+    }
+
+    /// Forgets the timer. One store, as a rule.
+    final func disarm() { connection { $0.worker.loop.schedule($0, at: .never) } }
 }

@@ -101,8 +101,7 @@ final class HTTP1Upstream: Conversation {
 
     override func received(_ slice: consuming Slice) {
         hasAnswered = true
-        let pools = connection { Link($0.worker.pools) }
-        guard let bytes = pools({ input.join(slice, in: $0) }) else { return fail(.failed(.upstreamHeadersTooLarge)) }
+        guard let bytes = join(slice, &input) else { return fail(.failed(.upstreamHeadersTooLarge)) }
         var rest: Slice? = consume bytes
         while let bytes = rest.take() {
             if bytes.count == 0 || connection({ $0.isClosed }) { return }
@@ -121,12 +120,6 @@ final class HTTP1Upstream: Conversation {
         }
     }
 
-    private func keep(_ bytes: consuming Slice) {
-        let pools = connection { Link($0.worker.pools) }
-        var box: Slice? = consume bytes
-        pools { input.keep(box.take()!, in: $0) }
-    }
-
     private func readHead(_ bytes: consuming Slice) -> Slice? {
         guard let exchange else { return nil }
         let result = exchange {
@@ -134,7 +127,7 @@ final class HTTP1Upstream: Conversation {
                 bytes.span, into: $0.response, limits: HTTP1Limits(), requestMethod: $0.request.method)
         }
         switch result {
-        case .incomplete: keep(bytes)
+        case .incomplete: keep(bytes, &input)
         case .failed(let reason): fail(.failed(reason))
         case .complete(let length):
             bytes.dropPrefix(length)
@@ -174,7 +167,7 @@ final class HTTP1Upstream: Conversation {
                 if decoder!.isComplete { return endBody(exchange, bytes, received, trailers: false) }
             case .needsMore(let consumed):
                 bytes.dropPrefix(consumed)
-                keep(bytes)
+                keep(bytes, &input)
                 exchange { $0.responseArrived(received) }
                 return nil
             case .end(let consumed, let hasTrailers):
@@ -289,10 +282,4 @@ final class HTTP1Upstream: Conversation {
 
     override func drain() { if state == .idle { connection { $0.shut() } } }
 
-    private func arm(_ duration: Duration) {
-        connection { connection in
-            let loop = connection.worker.loop
-            loop.schedule(connection, at: loop.now.advanced(byNanoseconds: duration.nanoseconds))
-        }
-    }
 }

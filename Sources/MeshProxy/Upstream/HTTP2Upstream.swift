@@ -56,9 +56,11 @@ final class HTTP2Upstream: Conversation {
 
     override func produce() {
         // Its own queue meanwhile: what the session calls may look at the connection.
-        var queue = connection { $0.takeOutput() }
-        session.flush(into: &queue, upTo: Connection.highWatermark)
-        connection { $0.giveOutput(&queue) }
+        connection { connection in
+            var queue = connection.takeOutput()
+            session.flush(into: &queue, upTo: Connection.highWatermark)
+            connection.giveOutput(&queue)
+        }
     }
 
     override func drained() {
@@ -147,12 +149,6 @@ final class HTTP2Upstream: Conversation {
             ? .staleConnection(.upstreamClosed) : .failed(lostReason)
     }
 
-    private func arm(_ duration: Duration) {
-        connection { connection in
-            let loop = connection.worker.loop
-            loop.schedule(connection, at: loop.now.advanced(byNanoseconds: duration.nanoseconds))
-        }
-    }
 }
 
 /// The session of an upstream connection: passes on what concerns the whole connection.
@@ -248,7 +244,7 @@ final class HTTP2UpstreamStream: HTTP2Stream {
 
     private func failure(_ end: StreamEnd) -> ExchangeState.Failure {
         switch end {
-        case .complete, .reset: .failed(.upstreamReset)
+        case .complete, .reset, .cancelled: .failed(.upstreamReset)
         case .refused: .unprocessed(.upstreamRefusedStream)
         case .failed: .failed(.upstreamMalformedResponse)
         case .lost: upstream?({ $0.failure(of: self) }) ?? .failed(.upstreamClosed)
