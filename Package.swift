@@ -72,7 +72,7 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "MeshCore", "MeshModel", "MeshGatewayAPI", "MeshProxy",
+                "MeshCore", "MeshNet", "MeshHTTP", "MeshTLS", "MeshModel", "MeshTraffic", "MeshGatewayAPI", "MeshProxy",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -80,6 +80,7 @@ let package = Package(
         // Tests mirror sources.
         .testTarget(name: "MeshCoreTests", dependencies: ["MeshCore"], swiftSettings: strict),
         .testTarget(name: "MeshHTTPTests", dependencies: ["MeshCore", "MeshHTTP"], swiftSettings: strict),
+        .testTarget(name: "MeshHTTP2Tests", dependencies: ["MeshCore", "MeshHTTP", "MeshHTTP2"], swiftSettings: strict),
         .testTarget(name: "MeshModelTests", dependencies: ["MeshModel"], swiftSettings: strict),
         .testTarget(name: "MeshNetTests", dependencies: ["MeshCore", "MeshNet"], swiftSettings: strict),
         .testTarget(name: "MeshTLSTests", dependencies: ["MeshCore", "MeshTLS"], swiftSettings: strict),
@@ -89,10 +90,14 @@ let package = Package(
         .testTarget(
             name: "MeshTrafficTests", dependencies: ["MeshCore", "MeshHTTP", "MeshModel", "MeshTraffic"],
             swiftSettings: strict),
+        .testTarget(
+            name: "MeshTelemetryTests", dependencies: ["MeshCore", "MeshHTTP", "MeshModel", "MeshTelemetry"],
+            swiftSettings: strict),
         // The fuzz targets' sources, which the package in Fuzz has too, and a replay of their corpus.
         .testTarget(
             name: "FuzzReplayTests",
-            dependencies: ["MeshCore", "MeshHTTP", "MeshNet", "MeshTLS", "MeshModel", "MeshGatewayAPI"], path: "Fuzz",
+            dependencies: ["MeshCore", "MeshHTTP", "MeshHTTP2", "MeshNet", "MeshTLS", "MeshModel", "MeshGatewayAPI"],
+            path: "Fuzz",
             exclude: ["Package.swift", "README.md", "Dictionaries", "CFuzzer", "Driver", "Corpus", "Failures"],
             sources: ["Targets", "Replay"],
             swiftSettings: strict),

@@ -27,7 +27,11 @@ import Testing
 
     @Test func everythingTranslates() throws {
         let translation = translate(Fixture.gateway + Fixture.backends + Examples.everything)
-        #expect(translation.diagnostics.isEmpty, "\(translation.lines)")
+        // Parsed for what is to come, and said to do nothing yet.
+        #expect(
+            translation.diagnostics.map { String($0.message.prefix { $0 != ":" }) } == [
+                "retry has no effect yet", "sessionPersistence has no effect yet",
+            ], "\(translation.lines)")
         let model = try #require(translation.model)
         #expect(model.problems().isEmpty)
         let sections = Dictionary(uniqueKeysWithValues: model.listeners.flatMap(\.sections).map { ($0.name, $0) })
@@ -303,6 +307,35 @@ import Testing
         let spec = "rules: [{backendRefs: [{name: web, port: 80}, {name: web, port: 81}]}]"
         let translation = translate(Fixture.gateway + Fixture.backends + Fixture.route(spec))
         #expect(translation.model?.backends.map(\.protocol) == [.http1, .http2])
+    }
+
+    @Test(arguments: ["h2c", "kubernetes.io/h2c", "grpc", "ws", "kubernetes.io/ws", "http"])
+    func appProtocolOfABackend(_ name: String) {
+        let backends = Fixture.backends.replacing(
+            "spec: {endpoints: [{ip", with: "spec: {appProtocol: \(name), endpoints: [{ip")
+        let translation = translate(Fixture.gateway + backends + Fixture.route(Fixture.toCart))
+        let isHTTP2 = name.contains("h2c") || name == "grpc"
+        #expect(translation.model?.backends.map(\.protocol) == [isHTTP2 ? .http2 : .http1], "\(translation.lines)")
+    }
+
+    @Test func anUnknownAppProtocolOfABackendIsAnError() throws {
+        let backends = Fixture.backends.replacing(
+            "spec: {endpoints: [{ip", with: "spec: {appProtocol: htp, endpoints: [{ip")
+        let translation = translate(Fixture.gateway + backends + Fixture.route(Fixture.toCart))
+        let found = try #require(translation.diagnostics.first { $0.place.fieldPath == "spec.appProtocol" })
+        #expect(found.severity == .error && found.remedy.contains("\"http\""))
+    }
+
+    @Test func aServiceThatRunsNowhereIsSaidToAnswer503() throws {
+        let spec = "rules: [{backendRefs: [{name: web, port: 80}]}]"
+        let cut = try #require(Fixture.backends.range(of: "---\napiVersion: discovery"))
+        let backends = String(Fixture.backends[..<cut.lowerBound])
+        let translation = translate(Fixture.gateway + backends + Fixture.route(spec))
+        let found = try #require(translation.diagnostics.first { $0.message.contains("no ready endpoint at port 80") })
+        #expect(found.severity == .warning && found.message.contains("503"))
+        #expect(found.remedy.contains("kubernetes.io/service-name: web"))
+        // The reference is good, as the standard wants it.
+        #expect(translation.condition("HTTPRoute shop/r", "ResolvedRefs")?.status == true)
     }
 
     @Test func anUnsupportedAppProtocolIsNotResolved() {

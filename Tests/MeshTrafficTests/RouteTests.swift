@@ -60,7 +60,7 @@ import Testing
         var random = Random(seed: 1)
         var counts = [0, 0]
         for _ in 0..<10_000 {
-            guard case .backend(let index) = split.choose(random.next()) else {
+            guard case .backend(let index, _) = split.choose(random.next()) else {
                 Issue.record("a weight of 0 won")
                 return
             }

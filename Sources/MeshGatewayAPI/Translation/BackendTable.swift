@@ -21,14 +21,16 @@ final class BackendTable {
 
     private let documents: DocumentSet
     private let policies: TLSPolicies
+    private let report: Report
     private(set) var backends: [Backend] = []
     private var index: [String: Int] = [:]
     /// Where settings of a backend were written, by key as in ``Translation/origins``.
     private(set) var origins: [String: Place] = [:]
     private var known: [String: Result<BackendTarget, Problem>] = [:]
 
-    init(_ documents: DocumentSet, policies: TLSPolicies) {
+    init(_ documents: DocumentSet, policies: TLSPolicies, report: Report) {
         self.documents = documents
+        self.report = report
         self.policies = policies
     }
 
@@ -106,6 +108,13 @@ final class BackendTable {
                 name: name("\(id.namespace)/Service/\(id.name):\(number)", use, certificate: tls?.clientCertificate),
                 protocol: spoken, tls: tls, endpoints: endpoints(id, port))
             backend.origin = service.metadata.origin
+            if backend.endpoints.isEmpty {
+                report.warning(
+                    "\(id.description) has no ready endpoint at port \(number): requests for it are answered with 503",
+                    at: service.metadata.place,
+                    remedy: "an EndpointSlice with the label kubernetes.io/service-name: \(id.name), or a Backend of "
+                        + "group \(APIGroup.martlet) in place of the Service")
+            }
             return add(backend)
         }
     }
@@ -194,11 +203,12 @@ final class BackendTable {
         switch appProtocol {
         case nil, "": return .success(use.isGRPC ? .http2 : .http1)
         case "kubernetes.io/h2c", "grpc", "h2c": return .success(.http2)
-        case "kubernetes.io/wss" where tls && !use.isGRPC: return .success(.http1)
-        case "kubernetes.io/ws" where !use.isGRPC, "http" where !use.isGRPC, "https" where tls && !use.isGRPC:
+        case "kubernetes.io/wss" where tls && !use.isGRPC, "wss" where tls && !use.isGRPC: return .success(.http1)
+        case "kubernetes.io/ws" where !use.isGRPC, "ws" where !use.isGRPC, "http" where !use.isGRPC,
+            "https" where tls && !use.isGRPC:
             return .success(.http1)
         case let other?:
-            let needsTLS = !tls && ["https", "kubernetes.io/wss"].contains(other)
+            let needsTLS = !tls && ["https", "kubernetes.io/wss", "wss"].contains(other)
             return .failure(
                 Problem(
                     reason: "UnsupportedProtocol",
