@@ -3,6 +3,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case http1Request = "http1-request"
     case http1Response = "http1-response"
     case http1Body = "http1-body"
+    case http2
     case proxyProtocol = "proxy-protocol"
     case clientHello = "client-hello"
     case yaml
@@ -17,6 +18,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         case .http1Request: try HTTP1RequestTarget.run(input)
         case .http1Response: try HTTP1ResponseTarget.run(input)
         case .http1Body: try HTTP1BodyTarget.run(input)
+        case .http2: try HTTP2Target.run(input)
         case .proxyProtocol: try ProxyProtocolTarget.run(input)
         case .clientHello: try ClientHelloTarget.run(input)
         case .yaml: try YAMLTarget.run(input)

@@ -64,6 +64,7 @@ func array(_ span: Span<UInt8>) -> [UInt8] { span.indices.map { span[$0] } }
 /// What `write` puts into an output queue.
 func written(_ write: (inout OutputQueue) -> Void) -> [UInt8] {
     let pools = BufferPools()
+    defer { withExtendedLifetime(pools) {} }
     var queue = OutputQueue(pools: pools)
     write(&queue)
     var bytes: [UInt8] = []
