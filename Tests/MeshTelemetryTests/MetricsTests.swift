@@ -174,6 +174,20 @@ import Testing
         #expect(metrics.backendSlot("x") != metrics.backendSlot("y"))
     }
 
+    @Test func loopsAreAddedUpByNameWhateverTheirSlots() throws {
+        let (left, right) = (LoopMetrics(), LoopMetrics())
+        // More than a page of slots, numbered the other way round.
+        for index in 0..<100 {
+            left.exchangeFinished(Sample(slot: left.slot(listener: "l", route: "r\(index)", backend: "b")).record)
+            let slot = right.slot(listener: "l", route: "r\(99 - index)", backend: "b")
+            for _ in 0..<(99 - index) { right.exchangeFinished(Sample(slot: slot).record) }
+        }
+        let found = try Exposition(text([left, right]))
+        for index in 0..<100 {
+            #expect(found.values("martlet_requests_total", "", ["route": "r\(index)"]) == [Double(index + 1)])
+        }
+    }
+
     @Test func aRouteThatIsGoneStaysExposedUntilThereAreTooMany() {
         let metrics = LoopMetrics()
         let old = metrics.slot(listener: "l", route: "old", backend: "")
