@@ -269,6 +269,23 @@ import Testing
         return result
     }
 
+    @Test func utf8IsWhatTheStandardLibrarySaysAtEveryEdge() {
+        let seconds: [UInt8] = [0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0]
+        let rest: [UInt8] = [0x7F, 0x80, 0xBF, 0xC0]
+        for first in UInt8(0x80)...0xFF {
+            for second in seconds {
+                for (third, fourth) in rest.flatMap({ third in rest.map { (third, $0) } }) {
+                    let sequence = [first, second, third, fourth]
+                    let length = UTF8Sequence.length(sequence.span, at: 0)
+                    let wanted = (2...4).first { length in
+                        String(validating: sequence.prefix(length), as: UTF8.self)?.unicodeScalars.count == 1
+                    }
+                    #expect(length == wanted ?? 0, "\(sequence)")
+                }
+            }
+        }
+    }
+
     /// True if quotation marks that no backslash escapes come in pairs.
     private func quotesAreClosed(_ line: String) -> Bool {
         var (open, escaped) = (false, false)
