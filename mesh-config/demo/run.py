@@ -54,12 +54,14 @@ def run(terminal, site):
         print_counts(terminal, asker)
         if failures:
             print_log(terminal, gateway)
+        seconds = time.monotonic() - started
         if os.environ.get("DEMO_STAY") not in (None, "", "0"):
             stay(terminal, site, processes)
         failures += stop(terminal, gateway)
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what was started is ended, however impatient somebody is
         processes.stop_all()
-    summarise(terminal, failures, len(checks.checks(asker)) + 1, time.monotonic() - started)
+    summarise(terminal, failures, len(checks.checks(asker)) + 1, seconds)
     return failures == 0
 
 
