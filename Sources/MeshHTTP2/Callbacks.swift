@@ -44,8 +44,8 @@ extension HTTP2Session {
         unsafe nghttp2_option_set_no_closed_streams(option, 1)
         unsafe nghttp2_option_set_peer_max_concurrent_streams(
             option, UInt32(clamping: configuration.maxConcurrentStreams))
-        // The guards of this module come first.
-        unsafe nghttp2_option_set_max_continuations(option, configuration.maxContinuations &+ 1)
+        // The guards of this module decide. nghttp2 even counts a CONTINUATION once for every piece that it comes in.
+        unsafe nghttp2_option_set_max_continuations(option, 1 << 30)
         unsafe nghttp2_option_set_stream_reset_rate_limit(option, 1 << 40, 1 << 20)
         unsafe nghttp2_option_set_max_outbound_ack(option, configuration.maxQueuedFrames &+ 100_000)
         let table = unsafe CallbackTable.shared.pointer

@@ -210,11 +210,11 @@ extension HTTP2Session {
     private final func end(of stream: HTTP2Stream, _ code: UInt32) -> StreamEnd {
         let isClient = configuration.role == .client
         if let failure = stream.failure { return .failed(failure) }
+        if stream.state.contains(.cancelled) { return .cancelled }
         if stream.state.contains(.peerReset) {
             let refused = isClient && stream.peerCode == HTTP2ErrorCode.refusedStream
             return refused ? .refused : .reset(code: stream.peerCode)
         }
-        if stream.state.contains(.cancelled) { return .cancelled }
         if stream.state.contains(.lost) { return .lost }
         if code == HTTP2ErrorCode.noError { return .complete }
         if isClient && code == HTTP2ErrorCode.refusedStream { return .refused }

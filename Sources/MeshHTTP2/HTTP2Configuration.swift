@@ -71,18 +71,32 @@ public enum StreamEnd: Sendable, Equatable {
 
 /// Error codes of RFC 9113 §7.
 public enum HTTP2ErrorCode {
+    /// The end, without an error.
     public static let noError: UInt32 = 0
+    /// RFC 9113 was broken in a way that no other code names.
     public static let protocolError: UInt32 = 1
+    /// The endpoint failed.
     public static let internalError: UInt32 = 2
+    /// More was sent than a window allows.
     public static let flowControlError: UInt32 = 3
+    /// SETTINGS were not acknowledged in time.
     public static let settingsTimeout: UInt32 = 4
+    /// A frame came for a stream that is over.
     public static let streamClosed: UInt32 = 5
+    /// A frame has a size that it may not have.
     public static let frameSizeError: UInt32 = 6
+    /// The stream was not processed, and may be tried again.
     public static let refusedStream: UInt32 = 7
+    /// The stream is not needed any more.
     public static let cancel: UInt32 = 8
+    /// The HPACK state is lost.
     public static let compressionError: UInt32 = 9
+    /// The connection behind CONNECT failed.
     public static let connectError: UInt32 = 10
+    /// The peer asks for too much.
     public static let enhanceYourCalm: UInt32 = 11
+    /// The transport is not safe enough.
     public static let inadequateSecurity: UInt32 = 12
+    /// The request needs HTTP/1.1.
     public static let http11Required: UInt32 = 13
 }

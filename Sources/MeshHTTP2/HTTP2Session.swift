@@ -115,6 +115,12 @@ open class HTTP2Session {
         return unsafe nghttp2_session_get_remote_settings(handle, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1
     }
 
+    /// Bytes in the HPACK table of our encoder.
+    final var encoderTableBytes: Int {
+        guard let handle = unsafe handle else { return 0 }
+        return unsafe nghttp2_session_get_hd_deflate_dynamic_table_size(handle)
+    }
+
     /// Useless frames received so far.
     public final var glitchCount: Int { guards.glitches }
     /// PING, SETTINGS and GOAWAY frames received so far, acknowledgements aside.
@@ -244,7 +250,8 @@ open class HTTP2Session {
 
     /// Moves frames into `output` until it holds `limit` bytes or there are none left.
     ///
-    /// `output` must be the same queue for the whole life of the session, or be written out in order.
+    /// Events run inside; they must not touch `output`. If it is full and ``wantsOutput`` stays true, flush again
+    /// when it was written out: ``wantsFlush()`` does not come for what stayed behind.
     public final func flush(into output: inout OutputQueue, upTo limit: Int) {
         guard let handle = unsafe handle else { return }
         precondition(unsafe input == nil && sink == nil, "flush inside an event")

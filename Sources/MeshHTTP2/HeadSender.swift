@@ -46,23 +46,24 @@ struct HeadSender {
         return unsafe sender
     }
 
-    /// The pairs of trailers.
+    /// The pairs of trailers, without the fields that may not stand there.
     static func trailers(_ head: MessageHead) -> HeadSender {
         var sender = unsafe HeadSender(head)
-        unsafe sender.appendFields(head)
+        unsafe sender.appendFields(head, areTrailers: true)
         return unsafe sender
     }
 
     // MARK: Pairs
 
     /// Every field but those of one connection and Host, which `:authority` replaces. nghttp2 lower-cases the names.
-    private mutating func appendFields(_ head: MessageHead) {
+    private mutating func appendFields(_ head: MessageHead, areTrailers: Bool = false) {
         var index = 0
         while index < head.fieldCount {
             let field = head[index]
             index &+= 1
             if field.name != .other {
                 if field.name == .removed || field.name == .host || field.name.isHopByHop { continue }
+                if areTrailers && field.name.isForbiddenInTrailers { continue }
                 if unsafe Self.isUnique(field.name) {
                     unsafe append(
                         head.pointer(field.nameRange), field.nameRange.count, head.pointer(field.valueRange),

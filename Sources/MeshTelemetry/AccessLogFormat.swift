@@ -19,6 +19,39 @@ enum LogField: String, CaseIterable, Sendable {
     case traceID = "trace_id"
     case userAgent = "user_agent"
     case referer
+
+    /// What stands in front of the value in JSON.
+    var key: StaticString {
+        switch self {
+        case .time: "{\"time\":"
+        case .listener: ",\"listener\":"
+        case .route: ",\"route\":"
+        case .backend: ",\"backend\":"
+        case .endpoint: ",\"endpoint\":"
+        case .client: ",\"client\":"
+        case .peer: ",\"peer\":"
+        case .method: ",\"method\":"
+        case .host: ",\"host\":"
+        case .path: ",\"path\":"
+        case .protocol: ",\"protocol\":"
+        case .tls: ",\"tls\":"
+        case .sni: ",\"sni\":"
+        case .status: ",\"status\":"
+        case .reason: ",\"reason\":"
+        case .grpcStatus: ",\"grpc_status\":"
+        case .durationMs: ",\"duration_ms\":"
+        case .upstreamConnectMs: ",\"upstream_connect_ms\":"
+        case .upstreamMs: ",\"upstream_ms\":"
+        case .bytesReceived: ",\"bytes_received\":"
+        case .bytesSent: ",\"bytes_sent\":"
+        case .attempts: ",\"attempts\":"
+        case .cutOff: ",\"cut_off\":"
+        case .requestID: ",\"request_id\":"
+        case .traceID: ",\"trace_id\":"
+        case .userAgent: ",\"user_agent\":"
+        case .referer: ",\"referer\":"
+        }
+    }
 }
 
 /// How a line of the access log looks: compiled once per configuration, shared by all loops.
@@ -36,8 +69,7 @@ public struct AccessLogFormat: Sendable {
 
     enum Form: Sendable {
         case off
-        /// Each field with what stands in front of it.
-        case json([(prefix: [UInt8], field: LogField)])
+        case json
         case text([Part])
     }
 
@@ -48,11 +80,7 @@ public struct AccessLogFormat: Sendable {
     public init(_ setting: AccessLog) throws(ProxyError) {
         switch setting {
         case .off: form = .off
-        case .json:
-            form = .json(
-                LogField.allCases.enumerated().map { index, field in
-                    (prefix: Array("\(index == 0 ? "{" : ",")\"\(field.rawValue)\":".utf8), field: field)
-                })
+        case .json: form = .json
         case .text(let format): form = .text(try AccessLogParser.parts(of: format))
         }
     }

@@ -6,10 +6,10 @@ extension AccessLogFormat {
     public func append(_ record: borrowing ExchangeRecord, names: LoopMetrics, to log: inout LogBuffer) {
         switch form {
         case .off: return
-        case .json(let fields):
+        case .json:
             guard log.admitsLine() else { return }
-            for (prefix, field) in fields {
-                log.bytes.append(contentsOf: prefix)
+            for field in LogField.allCases {
+                log.bytes.put(field.key)
                 LogLine.append(field, .json, record, names, to: &log.bytes)
             }
             log.bytes.append(UInt8(ascii: "}"))
@@ -38,7 +38,10 @@ enum LogLine {
     ) {
         switch field {
         case .time: append(quoted: style, to: &line) { $0.put(time: record.wallTime) }
-        case .listener, .route, .backend: append(label: field, style, record, names, to: &line)
+        case .listener:
+            append(text: names.listenerName(record.slot, record.listener).span, style, to: &line)
+        case .route: append(text: names.routeName(record.slot).span, style, to: &line)
+        case .backend: append(text: names.backendName(record.slot).span, style, to: &line)
         case .endpoint: append(text: record.endpoint.span, style, to: &line)
         case .client: append(text: record.client.span, style, to: &line)
         case .peer, .tls, .sni: append(tls: field, style, record.tls, to: &line)
@@ -91,19 +94,6 @@ enum LogLine {
     ) {
         guard let index else { return append(absent: style, to: &line) }
         append(redacting: head.span(head[index].valueRange), style, to: &line)
-    }
-
-    private static func append(
-        label field: LogField, _ style: LogStyle, _ record: borrowing ExchangeRecord, _ names: LoopMetrics,
-        to line: inout [UInt8]
-    ) {
-        guard let labels = names.labels(of: record.slot) else {
-            let name = field == .listener ? names.listenerName(record.listener) : []
-            return append(text: name.span, style, to: &line)
-        }
-        let name =
-            field == .route ? labels.route : field == .backend ? labels.backend : labels.listener
-        append(text: name.span, style, to: &line)
     }
 
     private static func append(

@@ -1,4 +1,5 @@
 import MeshCore
+import MeshHTTP
 
 /// What exchanges came to: one series of `martlet_requests_total` per slot.
 struct Outcome: Hashable, Sendable {
@@ -80,6 +81,14 @@ struct RouteCounters: ForgettableCounters, Sendable {
 
     var isIdle: Bool { true }
 
+    @inline(__always)
+    mutating func add(_ record: borrowing ExchangeRecord) {
+        outcomes.add(Outcome(record), limit: Outcome.limit, rest: .other)
+        durations.record(nanoseconds: record.ended.nanoseconds(since: record.started))
+        requestBytes &+= record.requestBytes
+        responseBytes &+= record.responseBytes
+    }
+
     mutating func merge(_ other: RouteCounters) {
         outcomes.merge(other.outcomes)
         durations.merge(other.durations)
@@ -107,6 +116,18 @@ struct ListenerCounters: ForgettableCounters, Sendable {
 
     var isIdle: Bool { inFlight == 0 && active == 0 }
 
+    /// One exchange less in flight.
+    @inline(__always)
+    mutating func finish(_ version: Version?) {
+        inFlight &-= 1
+        switch version {
+        case .http11: http11 &+= 1
+        case .http2: http2 &+= 1
+        case .http10: http10 &+= 1
+        case nil: tcp &+= 1
+        }
+    }
+
     mutating func merge(_ other: ListenerCounters) {
         inFlight &+= other.inFlight
         connections &+= other.connections
@@ -133,6 +154,13 @@ struct BackendCounters: ForgettableCounters, Sendable {
     var failures = Tally<Reason>()
 
     var isIdle: Bool { active == 0 && pending == 0 }
+
+    @inline(__always)
+    mutating func add(status: Int, nanoseconds: UInt64) {
+        let hundreds = status >= 100 && status < 600 ? status / 100 : status == 0 ? 0 : 6
+        responses[hundreds] &+= 1
+        durations.record(nanoseconds: nanoseconds)
+    }
 
     mutating func merge(_ other: BackendCounters) {
         for index in responses.indices { responses[index] &+= other.responses[index] }

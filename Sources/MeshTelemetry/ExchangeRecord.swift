@@ -33,9 +33,10 @@ public final class TLSFacts {
 
 /// Everything that is known of one exchange, or of one TCP connection, at its end.
 ///
-/// Plain values: filling it allocates nothing. The links are used during the call that the record is passed to, and
+/// Plain values: filling it allocates nothing, and it is never copied. The links are used during the call that the record is passed to, and
 /// the heads must be as they were until then. What is marked "log" may be left out while no access log is written.
-public struct ExchangeRecord {
+@frozen
+public struct ExchangeRecord: ~Copyable {
     // MARK: What is counted
 
     /// The counters of its listener, route and backend (``LoopMetrics/slot(listener:route:backend:)``); negative: none.
@@ -89,6 +90,7 @@ public struct ExchangeRecord {
     public var endpoint: [UInt8] = []
 
     /// A record with what every exchange has.
+    @inlinable
     public init(slot: Int, listener: Int, started: Instant, ended: Instant, version: Version?) {
         self.slot = slot
         self.listener = listener

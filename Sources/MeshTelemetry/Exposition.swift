@@ -20,7 +20,7 @@ extension MetricsSnapshot {
     // MARK: Exchanges
 
     private func appendRoutes(to text: inout PrometheusText) {
-        let used = zip(routeLabels, routes).filter { $0.1.durations.count > 0 }.map { (Labels($0.0), $0.1) }
+        let used = zip(routeLabels, routes.joined()).filter { $0.1.durations.count > 0 }.map { (Labels($0.0), $0.1) }
         text.family(
             "martlet_requests_total", .counter,
             "Requests that ended, by the status sent, the reason if the proxy answered itself, and the gRPC status.")
@@ -56,7 +56,7 @@ extension MetricsSnapshot {
     // MARK: Downstream
 
     private func appendListeners(to text: inout PrometheusText) {
-        let all = zip(listenerNames, listeners).map { (Labels("listener", $0.0), $0.1) }
+        let all = zip(listenerNames, listeners.joined()).map { (Labels("listener", $0.0), $0.1) }
         text.family("martlet_requests_in_flight", .gauge, "Requests that have begun and not ended.")
         for (labels, counters) in all { text.sample(labels, gauge: counters.inFlight) }
         text.family(
@@ -95,7 +95,7 @@ extension MetricsSnapshot {
     private static let classes: [StaticString] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx", "other"]
 
     private func appendBackends(to text: inout PrometheusText) {
-        let all = zip(backendNames, backends).map { (Labels("backend", $0.0), $0.1) }
+        let all = zip(backendNames, backends.joined()).map { (Labels("backend", $0.0), $0.1) }
         text.family(
             "martlet_upstream_requests_total", .counter,
             "Attempts to have requests answered, by the class of the status that the endpoint answered.")

@@ -37,9 +37,9 @@ public struct Histogram: Sendable, Equatable {
     }
 
     /// The time in nanoseconds that a share of `quantile` (0 to 1) of all times does not exceed, to within 6 % from
-    /// 8 µs to 73 min; nil if nothing was counted.
+    /// 8 µs to 73 min; nil if nothing was counted, or if `quantile` is no number.
     public func quantile(_ quantile: Double) -> UInt64? {
-        guard count > 0 else { return nil }
+        guard count > 0, !quantile.isNaN else { return nil }
         let share = min(max(quantile, 0), 1) * Double(count)
         var rest = max(1, UInt64(share.rounded(.up)))
         for (index, bucket) in buckets.enumerated() {

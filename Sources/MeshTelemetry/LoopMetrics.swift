@@ -64,31 +64,39 @@ public final class LoopMetrics {
         backends.endRound()
     }
 
-    /// The names behind a slot; nil if there is no such slot.
-    func labels(of slot: Int) -> RouteLabels? { routes.labels.indices.contains(slot) ? routes.labels[slot] : nil }
+    /// The listener's name of an exchange's slot, or else of a listener's slot; empty if neither is one.
+    func listenerName(_ slot: Int, _ listener: Int) -> [UInt8] {
+        if isSlot(slot) { return routes.labels[slot].listener }
+        return listener >= 0 && listener < listeners.labels.count ? listeners.labels[listener] : []
+    }
 
-    /// The name behind a listener slot; empty if there is no such slot.
-    func listenerName(_ slot: Int) -> [UInt8] { listeners.labels.indices.contains(slot) ? listeners.labels[slot] : [] }
+    /// The route's name of a slot; empty if it is none.
+    func routeName(_ slot: Int) -> [UInt8] { isSlot(slot) ? routes.labels[slot].route : [] }
+
+    /// The backend's name of a slot; empty if it is none.
+    func backendName(_ slot: Int) -> [UInt8] { isSlot(slot) ? routes.labels[slot].backend : [] }
+
+    private func isSlot(_ slot: Int) -> Bool { slot >= 0 && slot < routes.labels.count }
 
     // MARK: Downstream
 
     /// A client's connection was accepted.
     public func downstreamOpened(listener: Int) {
-        listeners.counters[listener].connections &+= 1
-        listeners.counters[listener].active &+= 1
+        listeners[listener].connections &+= 1
+        listeners[listener].active &+= 1
     }
 
     /// A connection that was counted as opened is closed.
-    public func downstreamClosed(listener: Int) { listeners.counters[listener].active &-= 1 }
+    public func downstreamClosed(listener: Int) { listeners[listener].active &-= 1 }
 
     /// A TLS handshake with a client is done.
     public func handshakeSucceeded(listener: Int, resumed: Bool) {
-        listeners.counters[listener].handshakes.add(resumed ? .resumed : .full)
+        listeners[listener].handshakes.add(resumed ? .resumed : .full)
     }
 
     /// A TLS handshake with a client failed; counts as a rejection too.
     public func handshakeFailed(listener: Int, _ reason: Reason) {
-        listeners.counters[listener].handshakes.add(.failed(reason))
+        listeners[listener].handshakes.add(.failed(reason))
         answers.add(reason)
     }
 
@@ -98,27 +106,12 @@ public final class LoopMetrics {
     // MARK: Exchanges
 
     /// An exchange, or a TCP connection's way to a backend, began; ``exchangeFinished(_:)`` ends it.
-    public func exchangeStarted(listener: Int) { listeners.counters[listener].inFlight &+= 1 }
+    public func exchangeStarted(listener: Int) { listeners[listener].inFlight &+= 1 }
 
     /// An exchange is over. Called once for each that was started.
     public func exchangeFinished(_ record: borrowing ExchangeRecord) {
-        let slot = record.slot
-        if slot >= 0 {
-            routes.counters[slot].outcomes.add(Outcome(record), limit: Outcome.limit, rest: .other)
-            routes.counters[slot].durations.record(nanoseconds: record.ended.nanoseconds(since: record.started))
-            routes.counters[slot].requestBytes &+= record.requestBytes
-            routes.counters[slot].responseBytes &+= record.responseBytes
-        }
-        let listener = record.listener
-        if listener >= 0 {
-            listeners.counters[listener].inFlight &-= 1
-            switch record.version {
-            case .http11: listeners.counters[listener].http11 &+= 1
-            case .http2: listeners.counters[listener].http2 &+= 1
-            case .http10: listeners.counters[listener].http10 &+= 1
-            case nil: listeners.counters[listener].tcp &+= 1
-            }
-        }
+        if record.slot >= 0 { routes[record.slot].add(record) }
+        if record.listener >= 0 { listeners[record.listener].finish(record.version) }
         if let reason = record.reason { answers.add(reason) }
     }
 
@@ -126,33 +119,31 @@ public final class LoopMetrics {
 
     /// A connection to an endpoint became usable, `nanoseconds` after it was begun.
     public func upstreamOpened(backend: Int, connectNanoseconds nanoseconds: UInt64) {
-        backends.counters[backend].opened &+= 1
-        backends.counters[backend].active &+= 1
-        backends.counters[backend].connects.record(nanoseconds: nanoseconds)
+        backends[backend].opened &+= 1
+        backends[backend].active &+= 1
+        backends[backend].connects.record(nanoseconds: nanoseconds)
     }
 
     /// An attempt took a connection that others had used before.
-    public func upstreamReused(backend: Int) { backends.counters[backend].reused &+= 1 }
+    public func upstreamReused(backend: Int) { backends[backend].reused &+= 1 }
 
     /// A connection to an endpoint could not be made.
     public func upstreamConnectFailed(backend: Int, _ reason: Reason) {
-        backends.counters[backend].failures.add(reason)
+        backends[backend].failures.add(reason)
     }
 
     /// A connection that was counted as opened is closed.
-    public func upstreamClosed(backend: Int) { backends.counters[backend].active &-= 1 }
+    public func upstreamClosed(backend: Int) { backends[backend].active &-= 1 }
 
     /// `change` more (or, if negative, fewer) attempts wait for a connection.
-    public func pendingChanged(backend: Int, by change: Int) { backends.counters[backend].pending &+= change }
+    public func pendingChanged(backend: Int, by change: Int) { backends[backend].pending &+= change }
 
     /// A request was sent again because a reused connection died, or because the endpoint had not begun on it.
-    public func upstreamReplayed(backend: Int) { backends.counters[backend].replays &+= 1 }
+    public func upstreamReplayed(backend: Int) { backends[backend].replays &+= 1 }
 
     /// One attempt is over: `status` is what the endpoint answered, 0 if nothing, after `nanoseconds`.
     public func attemptFinished(backend: Int, status: Int, nanoseconds: UInt64) {
-        let hundreds = status >= 100 && status < 600 ? status / 100 : status == 0 ? 0 : 6
-        backends.counters[backend].responses[hundreds] &+= 1
-        backends.counters[backend].durations.record(nanoseconds: nanoseconds)
+        backends[backend].add(status: status, nanoseconds: nanoseconds)
     }
 
     // MARK: Other events
@@ -183,8 +174,8 @@ public final class LoopMetrics {
     /// What was counted so far, for another thread. Costs little: arrays are shared until this loop counts on.
     public func snapshot() -> MetricsSnapshot {
         MetricsSnapshot(
-            routeLabels: routes.labels, routes: routes.counters, listenerNames: listeners.labels,
-            listeners: listeners.counters, backendNames: backends.labels, backends: backends.counters,
+            routeLabels: routes.labels, routes: routes.pages, listenerNames: listeners.labels,
+            listeners: listeners.pages, backendNames: backends.labels, backends: backends.pages,
             answers: answers, downstream: downstream, upstream: upstream, droppedLines: droppedLines)
     }
 }

@@ -2,12 +2,13 @@ import MeshCore
 
 /// What one loop, or all of them together, counted up to some moment.
 public struct MetricsSnapshot: Sendable {
+    // Labels by slot, and counters in pages of slots.
     private(set) var routeLabels: [RouteLabels]
-    private(set) var routes: [RouteCounters]
+    private(set) var routes: [[RouteCounters]]
     private(set) var listenerNames: [[UInt8]]
-    private(set) var listeners: [ListenerCounters]
+    private(set) var listeners: [[ListenerCounters]]
     private(set) var backendNames: [[UInt8]]
-    private(set) var backends: [BackendCounters]
+    private(set) var backends: [[BackendCounters]]
     private(set) var answers: Tally<Reason>
     private(set) var downstream: HTTP2Counters
     private(set) var upstream: HTTP2Counters
@@ -22,13 +23,13 @@ public struct MetricsSnapshot: Sendable {
         var (downstream, upstream) = (HTTP2Counters(), HTTP2Counters())
         var droppedLines: UInt64 = 0
         for part in parts {
-            for (labels, counters) in zip(part.routeLabels, part.routes) {
+            for (labels, counters) in zip(part.routeLabels, part.routes.joined()) {
                 routes[labels, default: RouteCounters()].merge(counters)
             }
-            for (name, counters) in zip(part.listenerNames, part.listeners) {
+            for (name, counters) in zip(part.listenerNames, part.listeners.joined()) {
                 listeners[name, default: ListenerCounters()].merge(counters)
             }
-            for (name, counters) in zip(part.backendNames, part.backends) {
+            for (name, counters) in zip(part.backendNames, part.backends.joined()) {
                 backends[name, default: BackendCounters()].merge(counters)
             }
             answers.merge(part.answers)
@@ -40,9 +41,9 @@ public struct MetricsSnapshot: Sendable {
         let listenerNames = listeners.keys.sorted { $0.lexicographicallyPrecedes($1) }
         let backendNames = backends.keys.sorted { $0.lexicographicallyPrecedes($1) }
         return MetricsSnapshot(
-            routeLabels: routeLabels, routes: routeLabels.map { routes[$0]! }, listenerNames: listenerNames,
-            listeners: listenerNames.map { listeners[$0]! }, backendNames: backendNames,
-            backends: backendNames.map { backends[$0]! }, answers: answers, downstream: downstream,
+            routeLabels: routeLabels, routes: [routeLabels.map { routes[$0]! }], listenerNames: listenerNames,
+            listeners: [listenerNames.map { listeners[$0]! }], backendNames: backendNames,
+            backends: [backendNames.map { backends[$0]! }], answers: answers, downstream: downstream,
             upstream: upstream, droppedLines: droppedLines)
     }
 
@@ -55,24 +56,24 @@ public struct MetricsSnapshot: Sendable {
 
 extension MetricsSnapshot {
     /// Exchanges that ended, over all slots.
-    public var requestCount: UInt64 { routes.reduce(0) { $0 &+ $1.durations.count } }
+    public var requestCount: UInt64 { routes.joined().reduce(0) { $0 &+ $1.durations.count } }
 
     /// Exchanges in progress, over all listeners.
-    public var requestsInFlight: Int { listeners.reduce(0) { $0 &+ $1.inFlight } }
+    public var requestsInFlight: Int { listeners.joined().reduce(0) { $0 &+ $1.inFlight } }
 
     /// Connections of clients that are open, over all listeners.
-    public var downstreamConnections: Int { listeners.reduce(0) { $0 &+ $1.active } }
+    public var downstreamConnections: Int { listeners.joined().reduce(0) { $0 &+ $1.active } }
 
     /// The times of all attempts on the backend called `name`, for people who ask for quantiles.
     public func upstreamDurations(of name: String) -> Histogram {
         guard let index = backendNames.firstIndex(of: Array(name.utf8)) else { return Histogram() }
-        return backends[index].durations
+        return Array(backends.joined())[index].durations
     }
 
     /// The times of all exchanges.
     public var durations: Histogram {
         var sum = Histogram()
-        for counters in routes { sum.merge(counters.durations) }
+        for counters in routes.joined() { sum.merge(counters.durations) }
         return sum
     }
 }

@@ -20,6 +20,8 @@ struct PrometheusText {
         ("10", 10_000_000_000), ("30", 30_000_000_000), ("60", 60_000_000_000),
     ]
 
+    private static let nanoseconds = limits.map(\.nanoseconds)
+
     /// Begins a family; samples follow until the next one. `help` has no backslash and no line feed.
     mutating func family(_ name: StaticString, _ kind: Kind, _ help: StaticString) {
         self.name = name
@@ -59,7 +61,7 @@ struct PrometheusText {
 
     /// The buckets, sum and count of a histogram.
     mutating func samples(_ labels: Labels, _ histogram: Histogram) {
-        let counts = histogram.counts(upTo: Self.limits.map(\.nanoseconds))
+        let counts = histogram.counts(upTo: Self.nanoseconds)
         for (limit, count) in zip(Self.limits, counts) { bucket(labels, limit.text, count) }
         bucket(labels, "+Inf", histogram.count)
         start(labels, suffix: "_sum")
@@ -71,9 +73,12 @@ struct PrometheusText {
     }
 
     private mutating func bucket(_ labels: Labels, _ limit: StaticString, _ count: UInt64) {
-        var labels = labels
-        labels.add("le", limit)
-        start(labels, suffix: "_bucket")
+        bytes.put(name)
+        bytes.put("_bucket{")
+        bytes.append(contentsOf: labels.text)
+        bytes.put(labels.text.isEmpty ? "le=\"" : ",le=\"")
+        bytes.put(limit)
+        bytes.put("\"} ")
         bytes.put(decimal: count)
         bytes.append(UInt8(ascii: "\n"))
     }

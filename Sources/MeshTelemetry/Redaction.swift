@@ -46,7 +46,15 @@ enum Redaction {
     }
 
     private static func isSecret(_ name: Span<UInt8>) -> Bool {
-        for secret in secretParameters where isEncoding(name, of: secret.bytes) { return true }
+        var index = 0
+        while index < name.count, name[index] != UInt8(ascii: "%") { index &+= 1 }
+        let isEncoded = index < name.count
+        for secret in secretParameters {
+            let plain = secret.bytes
+            if isEncoded ? isEncoding(name, of: plain) : name.count == plain.count && name.equalsIgnoringCase(plain) {
+                return true
+            }
+        }
         return false
     }
 

@@ -33,15 +33,16 @@ final class NameServer {
     fileprivate let loop: EventLoop
     fileprivate var sources: [EventSource] = []
 
-    init(loop: EventLoop) throws {
+    /// A server on 127.0.0.1 and any port, or on `address`.
+    init(loop: EventLoop, address: SocketAddress = .ipv4(0x7f00_0001, port: 0)) throws {
         self.loop = loop
         // A free UDP port may be taken in TCP: try another then.
         for attempt in 0... {
-            let udp = try Self.boundUDP()
-            guard let address = Socket.localAddress(udp) else { throw ProxyError("no local address") }
+            let udp = try Self.boundUDP(address)
+            guard let bound = Socket.localAddress(udp) else { throw ProxyError("no local address") }
             do {
-                let tcp = try Socket.listen(address, reusePort: false)
-                port = address.port
+                let tcp = try Socket.listen(bound, reusePort: false)
+                port = bound.port
                 watch(DatagramSource(fd: udp, server: self))
                 watch(ListeningSource(fd: tcp, server: self))
                 return
@@ -65,9 +66,9 @@ final class NameServer {
         loop.add(source, [.readable, .level])
     }
 
-    private static func boundUDP() throws -> Int32 {
+    private static func boundUDP(_ address: SocketAddress) throws -> Int32 {
         let fd = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | O_NONBLOCK, 0)
-        let result = unsafe SocketAddress.ipv4(0x7f00_0001, port: 0).withSockaddr { unsafe bind(fd, $0, $1) }
+        let result = unsafe address.withSockaddr { unsafe bind(fd, $0, $1) }
         if result != 0 { throw ProxyError("cannot bind: \(Socket.text(linux_errno()))") }
         return fd
     }

@@ -227,6 +227,42 @@ import Testing
         #expect(answers == 1)
     }
 
+    @Test func theSystemsServersAreFollowedWhenTheyChange() throws {
+        let other = try NameServer(loop: loop, address: .ipv4(0x7f00_0002, port: server.port))
+        server.zone["shop.test"] = .init(ipv4: ["10.0.0.1"])
+        server.zone["silent.test"] = .init(silent: [NameServer.typeA, NameServer.typeAAAA])
+        other.zone["shop.test"] = .init(ipv4: ["10.0.0.2"])
+        let file = "/tmp/martlet-resolver-\(getpid()).conf"
+        try write("nameserver 127.0.0.1\n", to: file)
+        defer { _ = unsafe unlink(file) }
+        var settings = Resolver.Settings()
+        settings.systemFile = file
+        settings.systemPort = server.port
+        let resolver = try Resolver(loop: loop, settings: settings)
+        #expect(ask(resolver, "shop.test") == addresses("10.0.0.1:80", timeToLive: 60))
+        var waiting: ResolverAnswer?
+        resolver.resolve("silent.test", port: 1) { waiting = $0 }
+        try write("# another network\nnameserver 127.0.0.2\n", to: file)
+        #expect(ask(resolver, "shop.test") == addresses("10.0.0.2:80", timeToLive: 60))
+        #expect(isNegative(waiting) == false)
+    }
+
+    @Test func aSystemWithoutServersStillKnowsItsHosts() throws {
+        var settings = Resolver.Settings()
+        settings.systemFile = "/nowhere/resolv.conf"
+        let resolver = try Resolver(loop: loop, settings: settings)
+        guard case .addresses = ask(resolver, "localhost") else {
+            Issue.record("localhost has no address")
+            return
+        }
+    }
+
+    private func write(_ text: String, to path: String) throws {
+        let file = unsafe try #require(unsafe fopen(path, "w"))
+        unsafe fputs(text, file)
+        unsafe fclose(file)
+    }
+
     @Test func unreadableServersAreRefused() throws {
         #expect(throws: ProxyError.self) { try Resolver(loop: loop, settings: .init(servers: "not an address")) }
     }

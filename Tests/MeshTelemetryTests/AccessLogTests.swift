@@ -11,25 +11,25 @@ import Testing
         try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
     }
 
-    /// A loop's names and a record in which everything is known.
-    private func full(_ head: MessageHead, _ response: MessageHead, _ tls: TLSFacts) -> (LoopMetrics, ExchangeRecord) {
+    /// A loop's names and a sample in which everything is known.
+    private func full(_ head: MessageHead, _ response: MessageHead, _ tls: TLSFacts) -> (LoopMetrics, Sample) {
         let names = LoopMetrics()
-        var full = record(
+        let full = Sample(
             slot: names.slot(listener: "default/edge/https", route: "default/cart", backend: "default/cart:80"),
             listener: names.listenerSlot("*:443"), version: .http2)
-        full.reason = .upstreamReset
-        full.grpcStatus = 14
-        full.requestBytes = 7
-        full.responseBytes = 12_345
-        full.attempts = 2
-        full.upstreamConnect = 1_234_567
-        full.upstreamFirstByte = 9_000_400
-        full.wasCutOff = true
-        full.request = Link(head)
-        full.response = Link(response)
-        full.tls = Link(tls)
-        full.client = bytes("192.0.2.7:51000")
-        full.endpoint = bytes("10.0.0.3:8080")
+        full.record.reason = .upstreamReset
+        full.record.grpcStatus = 14
+        full.record.requestBytes = 7
+        full.record.responseBytes = 12_345
+        full.record.attempts = 2
+        full.record.upstreamConnect = 1_234_567
+        full.record.upstreamFirstByte = 9_000_400
+        full.record.wasCutOff = true
+        full.record.request = Link(head)
+        full.record.response = Link(response)
+        full.record.tls = Link(tls)
+        full.record.client = bytes("192.0.2.7:51000")
+        full.record.endpoint = bytes("10.0.0.3:8080")
         return (names, full)
     }
 
@@ -46,17 +46,17 @@ import Testing
         version: .tls13, serverName: bytes("shop.example"), peer: bytes("spiffe://mesh.example/ns/default/sa/web"))
 
     @Test func jsonSaysEverythingInThisOrder() throws {
-        let (names, record) = full(head, response, tls)
+        let (names, sample) = full(head, response, tls)
         #expect(
-            try line(.json, record, names: names) == #"""
+            try line(.json, sample, names: names) == #"""
                 {"time":"2026-11-24T05:41:57.123Z","listener":"default/edge/https","route":"default/cart","backend":"default/cart:80","endpoint":"10.0.0.3:8080","client":"192.0.2.7:51000","peer":"spiffe://mesh.example/ns/default/sa/web","method":"POST","host":"shop.example","path":"/cart?a=1","protocol":"HTTP/2","tls":"1.3","sni":"shop.example","status":200,"reason":"upstream_reset","grpc_status":14,"duration_ms":12.500,"upstream_connect_ms":1.235,"upstream_ms":9.000,"bytes_received":7,"bytes_sent":12345,"attempts":2,"cut_off":true,"request_id":"0123abcd","trace_id":"0af7651916cd43dd8448eb211c80319c","user_agent":"curl/8.0 \"x\"","referer":"https://a/?token=***"}
                 """#)
         withExtendedLifetime((head, response, tls)) {}
     }
 
     @Test func whatIsNotThereIsNullInJSONAndADashInText() throws {
-        var empty = record(slot: -1, listener: -1, version: nil)
-        empty.status = 0
+        let empty = Sample(version: nil)
+        empty.record.status = 0
         let text = try line(.json, empty)
         #expect(
             text == #"""
@@ -70,8 +70,8 @@ import Testing
     }
 
     @Test func textSaysWhatItsFormatAsksFor() throws {
-        let (names, record) = full(head, response, tls)
-        func text(_ format: String) throws -> String { try line(.text(format: format), record, names: names) }
+        let (names, sample) = full(head, response, tls)
+        func text(_ format: String) throws -> String { try line(.text(format: format), sample, names: names) }
         #expect(
             try text(#"{client} [{time}] "{method} {path} {protocol}" {status} {bytes_sent} {duration_ms} {reason}"#)
                 == #"192.0.2.7:51000 [2026-11-24T05:41:57.123Z] "POST /cart?a=1 HTTP/2" 200 12345 12.500 upstream_reset"#
@@ -89,21 +89,21 @@ import Testing
 
     @Test func whatWasRoutedIsLoggedNotWhatWasRewritten() throws {
         let head = requestHead("GET", "shop.example", "/old")
-        var routed = record(slot: -1, listener: -1)
-        routed.request = Link(head)
-        routed.routedPath = head.pathRange
-        routed.routedAuthority = head.authorityRange
+        let routed = Sample()
+        routed.record.request = Link(head)
+        routed.record.routedPath = head.pathRange
+        routed.record.routedAuthority = head.authorityRange
         head.pathRange = head.store(bytes("/new").span)
         head.authorityRange = head.store(bytes("inner").span)
         #expect(try line(.text(format: "{host}{path}"), routed) == "shop.example/old")
-        routed.routedPath = .empty
-        routed.routedAuthority = .empty
+        routed.record.routedPath = .empty
+        routed.record.routedAuthority = .empty
         #expect(try line(.text(format: "{host}{path}"), routed) == "inner/new")
     }
 
     @Test func aListenerIsNamedEvenWithoutARoute() throws {
         let names = LoopMetrics()
-        let early = record(slot: -1, listener: names.listenerSlot("*:80"))
+        let early = Sample(slot: -1, listener: names.listenerSlot("*:80"))
         #expect(try line(.text(format: "{listener} {route}"), early, names: names) == "*:80 -")
     }
 
@@ -114,24 +114,24 @@ import Testing
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"), (1_767_225_599_999, "2025-12-31T23:59:59.999Z"),
         ] as [(UInt64, String)])
     func timesAreThoseOfTheCalendar(milliseconds: UInt64, wanted: String) throws {
-        var early = record(slot: -1, listener: -1)
-        early.wallTime = milliseconds * 1_000_000
+        let early = Sample()
+        early.record.wallTime = milliseconds * 1_000_000
         #expect(try line(.text(format: "{time}"), early) == wanted)
     }
 
     @Test func roundedMillisecondsCarry() throws {
-        var late = record(slot: -1, listener: -1)
-        late.started = Instant(nanoseconds: 0)
-        late.ended = Instant(nanoseconds: 1_999_999_500)
+        let late = Sample()
+        late.record.started = Instant(nanoseconds: 0)
+        late.record.ended = Instant(nanoseconds: 1_999_999_500)
         #expect(try line(.text(format: "{duration_ms}"), late) == "2000.000")
-        late.ended = Instant(nanoseconds: 1_499)
+        late.record.ended = Instant(nanoseconds: 1_499)
         #expect(try line(.text(format: "{duration_ms}"), late) == "0.001")
     }
 
     @Test func offWritesNothing() throws {
         let format = try AccessLogFormat(.off)
         var log = LogBuffer()
-        format.append(record(slot: -1, listener: -1), names: LoopMetrics(), to: &log)
+        format.append(Sample().record, names: LoopMetrics(), to: &log)
         #expect(format.isOff && log.isEmpty)
         #expect(try !AccessLogFormat(.json).isOff)
     }
@@ -159,7 +159,7 @@ import Testing
 
     @Test func everyNameIsDocumented() throws {
         let page = try documentation("access-log.md")
-        let documented = page.matches(of: /\n\| `(\w+)` \|/).map { String($0.1) }
+        let documented = page.matches(of: /\n\| `(\w+)` \| (?:string|number|boolean) \|/).map { String($0.1) }
         #expect(documented == LogField.allCases.map(\.rawValue))
         for header in Redaction.refusedHeaders { #expect(page.contains("`\(header)`"), "\(header)") }
         for parameter in Redaction.secretParameters { #expect(page.contains("`\(parameter)`"), "\(parameter)") }
@@ -179,8 +179,8 @@ import Testing
     ])
     func secretsInAQueryAreNotLogged(path: String, wanted: String) throws {
         let head = requestHead("GET", "h", path, [("referer", bytes(path))])
-        var secret = record(slot: -1, listener: -1)
-        secret.request = Link(head)
+        let secret = Sample()
+        secret.record.request = Link(head)
         #expect(
             try line(.text(format: "{path} {referer} {request:Referer}"), secret) == "\(wanted) \(wanted) \(wanted)")
     }
@@ -189,10 +189,10 @@ import Testing
         let filler = String(repeating: "a", count: 4090)
         let cut = requestHead("GET", "h", "/?\(filler)&token=\(filler)")
         let inside = requestHead("GET", "h", "/?token=\(filler)\(filler)&b=1")
-        var long = record(slot: -1, listener: -1)
-        long.request = Link(cut)
+        let long = Sample()
+        long.record.request = Link(cut)
         #expect(try line(.text(format: "{path}"), long) == "/?\(filler)&tok...")
-        long.request = Link(inside)
+        long.record.request = Link(inside)
         #expect(try line(.text(format: "{path}"), long) == "/?token=***...")
         withExtendedLifetime((cut, inside)) {}
     }
@@ -202,8 +202,8 @@ import Testing
     @Test func noValueEndsALineOrAString() throws {
         let forged = "x\"}\n{\"status\":500,\"path\":\"/admin\"}\r\u{1b}[2J\u{9b}31m\u{2028}\u{202e}\\"
         let head = requestHead("GET", "h", "/", [("user-agent", bytes(forged))])
-        var hostile = record(slot: -1, listener: -1)
-        hostile.request = Link(head)
+        let hostile = Sample()
+        hostile.record.request = Link(head)
         let json = try line(.json, hostile)
         #expect(try object(json)["user_agent"] as? String == forged)
         #expect(json.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control && $0 != "\u{202e}" })
@@ -211,7 +211,7 @@ import Testing
             try line(.text(format: "{user_agent}"), hostile)
                 == #"x\"}\x0a{\"status\":500,\"path\":\"/admin\"}\x0d\x1b[2J\xc2\x9b31m\xe2\x80\xa8\xe2\x80\xae\\"#)
         let spaced = requestHead("GET", "h", "/", [("user-agent", bytes("a 200 \"b\" 500"))])
-        hostile.request = Link(spaced)
+        hostile.record.request = Link(spaced)
         #expect(
             try line(.text(format: #"{user_agent} "{user_agent}" {status}"#), hostile)
                 == #"a\x20200\x20\"b\"\x20500 "a 200 \"b\" 500" 200"#)
@@ -234,8 +234,8 @@ import Testing
                 }
             }
             let head = requestHead("GET", "h", "/", [("x-any", value), ("user-agent", value)])
-            var hostile = record(slot: -1, listener: -1)
-            hostile.request = Link(head)
+            let hostile = Sample()
+            hostile.record.request = Link(head)
             let found = try object(line(.json, hostile))["user_agent"] as? String
             #expect(found == expected(value), "round \(round): \(value)")
             let text = try line(.text(format: #"{request:x-any} "{request:x-any}" {status}"#), hostile)
@@ -269,6 +269,23 @@ import Testing
         return result
     }
 
+    @Test func utf8IsWhatTheStandardLibrarySaysAtEveryEdge() {
+        let seconds: [UInt8] = [0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0]
+        let rest: [UInt8] = [0x7F, 0x80, 0xBF, 0xC0]
+        for first in UInt8(0x80)...0xFF {
+            for second in seconds {
+                for (third, fourth) in rest.flatMap({ third in rest.map { (third, $0) } }) {
+                    let sequence = [first, second, third, fourth]
+                    let length = UTF8Sequence.length(sequence.span, at: 0)
+                    let wanted = (2...4).first { length in
+                        String(validating: sequence.prefix(length), as: UTF8.self)?.unicodeScalars.count == 1
+                    }
+                    #expect(length == wanted ?? 0, "\(sequence)")
+                }
+            }
+        }
+    }
+
     /// True if quotation marks that no backslash escapes come in pairs.
     private func quotesAreClosed(_ line: String) -> Bool {
         var (open, escaped) = (false, false)
@@ -289,13 +306,13 @@ import Testing
     @Test func aFullBufferDropsWholeLinesAndCountsThem() throws {
         let format = try AccessLogFormat(.text(format: "12345678{status}"))
         var log = LogBuffer(limit: 20)
-        for _ in 0..<5 { format.append(record(slot: -1, listener: -1), names: LoopMetrics(), to: &log) }
+        for _ in 0..<5 { format.append(Sample().record, names: LoopMetrics(), to: &log) }
         #expect(log.takeDropped() == 3)
         #expect(log.takeDropped() == 0)
         #expect(log.count == 24)
         #expect(log.take() == bytes("12345678200\n12345678200\n"))
         #expect(log.isEmpty)
-        format.append(record(slot: -1, listener: -1), names: LoopMetrics(), to: &log)
+        format.append(Sample().record, names: LoopMetrics(), to: &log)
         var spare = bytes("old")
         log.swap(with: &spare)
         #expect(spare == bytes("12345678200\n"))

@@ -20,21 +20,24 @@ func requestHead(
 /// Text as the bytes of a field's value.
 func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 
-/// A record of an exchange that took 12.5 ms and was answered with 200.
-func record(slot: Int = 0, listener: Int = 0, version: Version? = .http11) -> ExchangeRecord {
-    var record = ExchangeRecord(
-        slot: slot, listener: listener, started: Instant(nanoseconds: 1_000_000),
-        ended: Instant(nanoseconds: 13_500_000), version: version)
-    record.status = 200
-    // 2026-11-24 05:41:57.123 UTC
-    record.wallTime = 1_795_498_917_123_456_789
-    return record
+/// A record that tests can hand around: of an exchange that took 12.5 ms and was answered with 200.
+final class Sample {
+    var record: ExchangeRecord
+
+    init(slot: Int = -1, listener: Int = -1, version: Version? = .http11) {
+        record = ExchangeRecord(
+            slot: slot, listener: listener, started: Instant(nanoseconds: 1_000_000),
+            ended: Instant(nanoseconds: 13_500_000), version: version)
+        record.status = 200
+        // 2026-11-24 05:41:57.123 UTC
+        record.wallTime = 1_795_498_917_123_456_789
+    }
 }
 
-/// The one line that `setting` makes of `record`, without its line feed.
-func line(_ setting: AccessLog, _ record: ExchangeRecord, names: LoopMetrics = LoopMetrics()) throws -> String {
+/// The one line that `setting` makes of `sample`, without its line feed.
+func line(_ setting: AccessLog, _ sample: Sample, names: LoopMetrics = LoopMetrics()) throws -> String {
     var log = LogBuffer()
-    try AccessLogFormat(setting).append(record, names: names, to: &log)
+    try AccessLogFormat(setting).append(sample.record, names: names, to: &log)
     let text = String(validating: log.take(), as: UTF8.self)!
     precondition(text.last == "\n" && text.utf8.count { $0 == 10 } == 1, "not one line: \(text)")
     return String(text.dropLast())

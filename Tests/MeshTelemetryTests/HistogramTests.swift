@@ -67,6 +67,7 @@ import Testing
         #expect(histogram.quantile(1)! > 3_600_000_000_000)
         #expect(histogram.quantile(-5) == histogram.quantile(0))
         #expect(Histogram().quantile(0.5) == nil)
+        #expect(histogram.quantile(.nan) == nil)
         #expect(histogram.counts(upTo: [1_000_000, 60_000_000_000]) == [1, 1])
     }
 

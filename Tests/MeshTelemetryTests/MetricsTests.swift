@@ -38,15 +38,15 @@ import Testing
         metrics.handshakeFailed(listener: listener, .tlsHandshakeTimeout)
         metrics.connectionRejected(.connectionLimit)
         for _ in 0..<3 { metrics.exchangeStarted(listener: listener) }
-        var good = record(slot: slot, listener: listener)
-        good.requestBytes = 10
-        good.responseBytes = 1000
-        metrics.exchangeFinished(good)
-        var failed = record(slot: slot, listener: listener, version: .http2)
-        failed.status = 503
-        failed.reason = .upstreamConnectFailed
-        failed.grpcStatus = 14
-        metrics.exchangeFinished(failed)
+        let good = Sample(slot: slot, listener: listener)
+        good.record.requestBytes = 10
+        good.record.responseBytes = 1000
+        metrics.exchangeFinished(good.record)
+        let failed = Sample(slot: slot, listener: listener, version: .http2)
+        failed.record.status = 503
+        failed.record.reason = .upstreamConnectFailed
+        failed.record.grpcStatus = 14
+        metrics.exchangeFinished(failed.record)
         metrics.upstreamOpened(backend: backend, connectNanoseconds: 300_000)
         metrics.upstreamReused(backend: backend)
         metrics.upstreamConnectFailed(backend: backend, .upstreamConnectTimeout)
@@ -124,7 +124,7 @@ import Testing
     @Test func theTextOfOneLoopIsThis() {
         let metrics = LoopMetrics()
         let slot = metrics.slot(listener: "l", route: "r\"\\\n", backend: "")
-        metrics.exchangeFinished(record(slot: slot, listener: -1))
+        metrics.exchangeFinished(Sample(slot: slot).record)
         let lines = text([metrics]).split(separator: "\n").prefix(24).joined(separator: "\n")
         #expect(
             lines == #"""
@@ -174,18 +174,32 @@ import Testing
         #expect(metrics.backendSlot("x") != metrics.backendSlot("y"))
     }
 
+    @Test func loopsAreAddedUpByNameWhateverTheirSlots() throws {
+        let (left, right) = (LoopMetrics(), LoopMetrics())
+        // More than a page of slots, numbered the other way round.
+        for index in 0..<100 {
+            left.exchangeFinished(Sample(slot: left.slot(listener: "l", route: "r\(index)", backend: "b")).record)
+            let slot = right.slot(listener: "l", route: "r\(99 - index)", backend: "b")
+            for _ in 0..<(99 - index) { right.exchangeFinished(Sample(slot: slot).record) }
+        }
+        let found = try Exposition(text([left, right]))
+        for index in 0..<100 {
+            #expect(found.values("martlet_requests_total", "", ["route": "r\(index)"]) == [Double(index + 1)])
+        }
+    }
+
     @Test func aRouteThatIsGoneStaysExposedUntilThereAreTooMany() {
         let metrics = LoopMetrics()
         let old = metrics.slot(listener: "l", route: "old", backend: "")
-        metrics.exchangeFinished(record(slot: old, listener: -1))
+        metrics.exchangeFinished(Sample(slot: old).record)
         metrics.configurationAdopted()
         let kept = metrics.slot(listener: "l", route: "kept", backend: "")
-        metrics.exchangeFinished(record(slot: kept, listener: -1))
+        metrics.exchangeFinished(Sample(slot: kept).record)
         metrics.configurationAdopted()
         #expect(text([metrics]).contains(#"route="old""#))
         for index in 0..<1100 {
             let slot = metrics.slot(listener: "l", route: "r\(index)", backend: "")
-            metrics.exchangeFinished(record(slot: slot, listener: -1))
+            metrics.exchangeFinished(Sample(slot: slot).record)
         }
         metrics.configurationAdopted()
         _ = metrics.slot(listener: "l", route: "kept", backend: "")
@@ -194,7 +208,7 @@ import Testing
         #expect(!text([metrics]).contains(#"route="r7""#))
         #expect(text([metrics]).contains(#"route="kept""#))
         // Exchanges that began before still count, under the names that they began with.
-        metrics.exchangeFinished(record(slot: old, listener: -1))
+        metrics.exchangeFinished(Sample(slot: old).record)
         #expect(metrics.slot(listener: "l", route: "old", backend: "") != old)
         #expect(text([metrics]).contains(#"route="old""#))
     }
@@ -215,10 +229,10 @@ import Testing
         let metrics = LoopMetrics()
         let slot = metrics.slot(listener: "l", route: "r", backend: "b")
         for status in 100..<1100 {
-            var record = record(slot: slot, listener: -1)
-            record.status = status
-            record.grpcStatus = status * 1000
-            metrics.exchangeFinished(record)
+            let record = Sample(slot: slot)
+            record.record.status = status
+            record.record.grpcStatus = status * 1000
+            metrics.exchangeFinished(record.record)
         }
         let found = try Exposition(text([metrics]))
         try found.check()
@@ -231,9 +245,9 @@ import Testing
     @Test func aSnapshotDoesNotChange() {
         let metrics = LoopMetrics()
         let slot = metrics.slot(listener: "l", route: "r", backend: "b")
-        metrics.exchangeFinished(record(slot: slot, listener: -1))
+        metrics.exchangeFinished(Sample(slot: slot).record)
         let before = metrics.snapshot()
-        metrics.exchangeFinished(record(slot: slot, listener: -1))
+        metrics.exchangeFinished(Sample(slot: slot).record)
         #expect(before.requestCount == 1)
         #expect(metrics.snapshot().requestCount == 2)
         #expect(MetricsSnapshot.merged([before, metrics.snapshot()]).requestCount == 3)
@@ -241,9 +255,9 @@ import Testing
 
     @Test func requestsOfNoRouteCountByReasonOnly() throws {
         let metrics = LoopMetrics()
-        var rejected = record(slot: -1, listener: -1)
-        rejected.reason = .malformedHeader
-        metrics.exchangeFinished(rejected)
+        let rejected = Sample()
+        rejected.record.reason = .malformedHeader
+        metrics.exchangeFinished(rejected.record)
         let found = try Exposition(text([metrics]))
         #expect(found.values("martlet_local_answers_total", "", ["reason": "malformed_header"]) == [1])
         #expect(found.values("martlet_requests_total").isEmpty)

@@ -50,16 +50,18 @@ def run(terminal, site):
     try:
         gateway = start(terminal, site, processes)
         asker = checks.Asker(site)
-        failures = ask(terminal, asker)
+        failures = ask(terminal, asker, gateway)
         print_counts(terminal, asker)
         if failures:
             print_log(terminal, gateway)
+        seconds = time.monotonic() - started
         if os.environ.get("DEMO_STAY") not in (None, "", "0"):
             stay(terminal, site, processes)
         failures += stop(terminal, gateway)
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what was started is ended, however impatient somebody is
         processes.stop_all()
-    summarise(terminal, failures, len(checks.checks(asker)) + 1, time.monotonic() - started)
+    summarise(terminal, failures, len(checks.checks(asker)) + 1, seconds)
     return failures == 0
 
 
@@ -83,23 +85,38 @@ def start(terminal, site, processes):
     return gateway
 
 
-def ask(terminal, asker):
+def ask(terminal, asker, gateway):
     """Runs every check and prints it; returns how many failed."""
     terminal.heading("what was asked, and who answered")
+    todo = checks.checks(asker)
     failures = 0
-    for check in checks.checks(asker):
-        try:
-            with terminal.working(f"{check.client}  {check.request}"):
-                result, problem = check.run(), None
-        except Exception as error:  # whatever goes wrong in a check is that check's failure
-            result, problem = "", str(error) or type(error).__name__
-            if not isinstance(error, checks.Failed):
-                problem = f"{type(error).__name__}: {problem}"
+    while todo:
+        check = todo.pop(0)
+        with terminal.working(f"{check.client}  {check.request}"):
+            result, problem = attempt(check)
         row(terminal, problem is None, check.client, check.request, result)
         if problem:
             terminal.reason(problem)
             failures += 1
+        if gateway.code is not None:
+            terminal.reason(f"martlet has ended ({ending(gateway.code)}): {len(todo)} more checks not made")
+            return failures + len(todo)
     return failures
+
+
+def attempt(check):
+    """(what came of a check, None) or ("", what was wrong)."""
+    try:
+        return check.run(), None
+    except checks.Failed as failure:
+        return "", str(failure)
+    except Exception as error:  # an answer so odd that the check itself trips over it
+        return "", f"{type(error).__name__}: {error}"
+
+
+def ending(code):
+    """An exit code in words."""
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
 
 
 def row(terminal, is_fine, first, second, third):
@@ -151,7 +168,7 @@ def stay(terminal, site, processes):
     except KeyboardInterrupt:
         terminal.line()
         return
-    raise Unable(f"{ended.name} ended by itself with exit code {ended.code}:\n{ended.last_words()}")
+    raise Unable(f"{ended.name} ended by itself with {ending(ended.code)}:\n{ended.last_words()}")
 
 
 def stop(terminal, gateway):
@@ -159,7 +176,7 @@ def stop(terminal, gateway):
     terminal.heading("the end")
     with terminal.working("waiting for martlet to drain"):
         code = gateway.stop(DRAIN_SECONDS)
-    row(terminal, code == 0, "SIGTERM", "martlet drains and ends", f"exit code {code}")
+    row(terminal, code == 0, "SIGTERM", "martlet drains and ends", ending(code))
     if code != 0:
         terminal.reason(gateway.last_words())
     return 0 if code == 0 else 1

@@ -16,7 +16,7 @@ public enum ResolverAnswer: Sendable, Equatable {
 public final class Resolver {
     /// How names are resolved.
     public struct Settings: Sendable {
-        /// Name servers as `address:port,[address]:port`; those of the system if nil.
+        /// Name servers as `address:port,[address]:port`; those of the system if nil, followed when they change.
         public var servers: String?
         /// Milliseconds until the first try at a server is given up; each further round of tries has twice as long.
         public var timeout: Int32 = 2000
@@ -26,6 +26,10 @@ public final class Resolver {
         public var parallelLimit = 64
         /// Names waiting for their turn; what comes on top fails at once.
         public var waitingLimit = 4096
+        /// Where the system's name servers are written.
+        var systemFile = "/etc/resolv.conf"
+        /// The port of the system's name servers.
+        var systemPort: UInt16 = 53
 
         /// The system's name servers, asked twice: for 2 seconds, then for 4.
         public init(servers: String? = nil) { self.servers = servers }

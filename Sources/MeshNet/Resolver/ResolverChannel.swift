@@ -11,8 +11,8 @@ import MeshCore
 @safe
 final class ResolverChannel {
     private let loop: EventLoop
+    private let settings: Resolver.Settings
     private let parallelLimit: Int
-    private let waitingLimit: Int
     private let timer = ResolverTimer()
     private var ares: ares_channel?
     /// By c-ares' own descriptors.
@@ -23,30 +23,58 @@ final class ResolverChannel {
     private var waitingStart = 0
     private var finished: [(lookup: ResolverLookup, answer: ResolverAnswer)] = []
 
+    /// The system's name servers as they were read.
+    private var systemFile = FileMark()
+
     init(loop: EventLoop, settings: Resolver.Settings) throws(ProxyError) {
         self.loop = loop
+        self.settings = settings
         parallelLimit = max(settings.parallelLimit, 1)
-        waitingLimit = settings.waitingLimit
         unsafe ares = nil
         timer.channel = self
-        // SAFETY: c-ares keeps this address until `destroy()`, which comes before this object goes.
-        let user = unsafe Unmanaged.passUnretained(self).toOpaque()
+        systemFile = FileMark(settings.systemFile)
+        unsafe ares = try open()
+    }
+
+    /// A new c-ares channel.
+    private func open() throws(ProxyError) -> ares_channel? {
         var options = unsafe ares_options()
         unsafe options.timeout = max(settings.timeout, 1)
         unsafe options.tries = max(settings.tries, 1)
         unsafe options.sock_state_cb = resolverSocketChanged
-        unsafe options.sock_state_cb_data = user
-        let mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB
+        // SAFETY: c-ares keeps this address until `ares_destroy`, which comes before this object goes.
+        unsafe options.sock_state_cb_data = Unmanaged.passUnretained(self).toOpaque()
+        unsafe options.udp_port = settings.systemPort
+        unsafe options.tcp_port = settings.systemPort
+        let limits = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES
+        let mask = limits | ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF | ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT
         var made: ares_channel?
-        let status = unsafe ares_init_options(&made, &options, mask)
+        let status = unsafe settings.systemFile.withCString { path in
+            // SAFETY: c-ares copies the path.
+            unsafe options.resolvconf_path = UnsafeMutablePointer(mutating: path)
+            return unsafe ares_init_options(&made, &options, mask)
+        }
         guard status == ARES_SUCCESS else { throw Self.failure("cannot set up name resolution", status) }
-        unsafe ares = made
-        guard let servers = settings.servers else { return }
+        guard let servers = settings.servers else { return unsafe made }
         let code = unsafe ares_set_servers_ports_csv(made, servers)
         guard code == ARES_SUCCESS else {
-            destroy()
+            unsafe ares_destroy(made)
             throw Self.failure("cannot use the name servers \(servers)", code)
         }
+        return unsafe made
+    }
+
+    /// Reads the system's name servers anew if they have changed, as they do when a machine changes its network. What is
+    /// under way fails: it was put to servers that may be out of reach.
+    private func followSystem() {
+        guard settings.servers == nil, unsafe ares != nil else { return }
+        let mark = FileMark(settings.systemFile)
+        if mark == systemFile { return }
+        systemFile = mark
+        // Without a new channel the old one is better than none.
+        guard let new = unsafe try? open() else { return }
+        unsafe ares_destroy(ares)
+        unsafe ares = new
     }
 
     deinit { precondition(unsafe ares == nil, "a resolver's channel went before it was destroyed") }
@@ -69,12 +97,13 @@ final class ResolverChannel {
 
     /// Starts `lookup`, or keeps it until there is room.
     func ask(_ lookup: ResolverLookup) {
+        followSystem()
         if let address = SocketAddress(ip: lookup.name, port: lookup.port) {
             runningCount += 1
             finished.append((lookup, .addresses([address], timeToLive: 0)))
         } else if runningCount < parallelLimit && waiting.isEmpty {
             start(lookup)
-        } else if waiting.count - waitingStart < waitingLimit {
+        } else if waiting.count - waitingStart < settings.waitingLimit {
             waiting.append(lookup)
         } else {
             runningCount += 1
@@ -218,4 +247,18 @@ final class ResolverTimer: TimerNode {
     weak var channel: ResolverChannel?
 
     override func timerFired() { channel?.process(readable: -1, writable: -1) }
+}
+
+/// Tells one state of a file from another.
+private struct FileMark: Equatable {
+    private var numbers: [Int] = []
+
+    /// No file.
+    init() {}
+
+    init(_ path: String) {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return }
+        numbers = [Int(bitPattern: UInt(status.st_ino)), status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
+    }
 }

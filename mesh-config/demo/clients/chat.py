@@ -3,6 +3,7 @@ import json
 import ssl
 import sys
 
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 SECONDS = 10
@@ -22,4 +23,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, WebSocketException) as error:  # a timeout is an OSError
+        sys.exit(f"{type(error).__name__}: {error}")

@@ -41,6 +41,9 @@ async function overHTTP2(origin, path, count) {
 }
 
 const [how, ...rest] = process.argv.slice(2);
-const result = how === 'http2' ? await overHTTP2(...rest) : await overHTTP1(...rest);
-console.log(JSON.stringify(result));
-process.exit(0);
+try {
+  console.log(JSON.stringify(how === 'http2' ? await overHTTP2(...rest) : await overHTTP1(...rest)));
+} catch (error) {
+  console.error(`${error.message}${error.cause ? `: ${error.cause.message}` : ''}`);
+  process.exitCode = 1;
+}

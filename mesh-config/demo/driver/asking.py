@@ -40,7 +40,8 @@ def curl(url, *options):
         result = _run(command)
         *errors, report = result.stderr.strip().splitlines() or [""]
         if result.returncode != 0:
-            raise Failed(" ".join(error for error in errors if error.startswith("curl:")) or f"curl: {report}")
+            told = dict.fromkeys(error for error in errors if error.startswith("curl:"))  # each once
+            raise Failed("\n".join(told) or f"curl: exit code {result.returncode}")
         facts = parse(report)
         return Answer(facts["http_code"], facts["http_version"], facts["url_effective"],
                       _last_head(heads.read().decode("latin-1")), result.stdout)

@@ -137,8 +137,8 @@ def split(asker):
     return f"cart-v1 {asker.split['cart-v1']}, cart-v2 {new}"
 
 
-def testers(asker, version):
-    answer = asker.curl(f"{asker.http}/cart?tester=[1-{TESTERS}]", version, "--header", "x-beta: 1")
+def testers(asker, base, version):
+    answer = asker.curl(f"{base}/cart?tester=[1-{TESTERS}]", version, "--header", "x-beta: 1")
     lines = answer.body.splitlines()
     expect("answers", len(lines), TESTERS)
     for line in lines:
@@ -199,8 +199,9 @@ def checks(asker):
         Check("curl  HTTP/2", "GET /stock/tea", lambda: stock(asker, http, PLAIN_HTTP2)),
         Check("curl  HTTP/2 TLS", "GET /stock/tea", lambda: stock(asker, https, HTTP2)),
         Check("curl  HTTP/1.1", f"GET /cart x {REQUESTS}", lambda: split(asker)),
-        Check("curl  HTTP/1.1", f"GET /cart x {TESTERS}, x-beta: 1", lambda: testers(asker, HTTP1)),
-        Check("curl  HTTP/2", f"GET /cart x {TESTERS}, x-beta: 1", lambda: testers(asker, PLAIN_HTTP2)),
+        Check("curl  HTTP/1.1", f"GET /cart x {TESTERS}, x-beta: 1", lambda: testers(asker, http, HTTP1)),
+        # With TLS: curl 7.88 cannot use a connection twice that it opened with prior knowledge.
+        Check("curl  HTTP/2 TLS", f"GET /cart x {TESTERS}, x-beta: 1", lambda: testers(asker, https, HTTP2)),
         Check("curl  HTTP/1.1", "GET /account", lambda: redirect(asker)),
         Check("curl  --location", "GET /account", lambda: follow(asker)),
         Check("curl  HTTP/1.1", "GET /nowhere", lambda: nowhere(asker)),

@@ -41,10 +41,14 @@ class Process:
         text = self.log_path.read_text(errors="replace").strip()
         return "\n".join(text.splitlines()[-lines:]) or "(it printed nothing)"
 
-    def stop(self, seconds):
-        """SIGTERM, and SIGKILL when time is up; returns the exit code."""
+    def terminate(self):
+        """Asks it to end."""
         if self.code is None:
             self._process.terminate()
+
+    def stop(self, seconds):
+        """SIGTERM, and SIGKILL when time is up; returns the exit code."""
+        self.terminate()
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -69,9 +73,12 @@ class Processes:
         return next((process for process in self._running if process.code is not None), None)
 
     def stop_all(self):
-        """Ends what still runs, last started first."""
-        while self._running:
-            self._running.pop().stop(seconds=5)
+        """Ends what still runs."""
+        for process in self._running:
+            process.terminate()
+        for process in self._running:
+            process.stop(seconds=5)
+        self._running.clear()
 
 
 def accepts(port):
