@@ -117,6 +117,14 @@ extension FilterChain {
         #expect(rewrite(.replaceFullPath(replacement)).forward(request("h", path)).path == expected)
     }
 
+    @Test func aPathThatWasReplacedLosesNoPartOfAnElement() {
+        let both = chain(
+            .urlRewrite(URLRewrite(path: .replacePrefixMatch("/x"))),
+            .urlRewrite(URLRewrite(path: .replacePrefixMatch("/new"))))
+        #expect(both.forward(request("h", "/foo/bar"), prefixLength: 4).path == "/new/x/bar")
+        #expect(rewrite(.replacePrefixMatch("/new")).forward(request("h", "/a?b"), prefixLength: 99).path == "/new/a?b")
+    }
+
     @Test func theHostBecomesTheAuthority() {
         let result = rewrite(nil, host: "one.example.org").forward(request("h:8080", "/a"))
         #expect(result.authority == "one.example.org")

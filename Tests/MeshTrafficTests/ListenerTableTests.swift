@@ -71,6 +71,23 @@ import Testing
         #expect(table.match(request("a", "/y"), section: nil) == .rule(2, prefixLength: 0))
     }
 
+    /// Requests are normalised before they are matched; a route may be written either way.
+    @Test func pathsOfRoutesAreNormalisedLikeThoseOfRequests() throws {
+        let route = route(rule("yes", match(.exact("/caf%c3%a9")), match(.prefix("/%7euser/"))))
+        let edge = try table(route)
+        for path in ["/caf%c3%a9", "/caf%C3%A9", "/~user/x", "/%7Euser"] {
+            let head = request("h", path)
+            #expect(PathNormalizer.normalize(head, role: .edge) == nil)
+            #expect(edge.winner(head) == "yes", "\(path)")
+        }
+        // A sidecar compares bytes.
+        let section = Section(name: "ns/g/s", protocol: .http, routes: [route])
+        let sidecar = try ListenerTable(Listener(address: .any(port: 80), role: .sidecar, sections: [section])) { _ in 0
+        }
+        #expect(sidecar.winner(request("h", "/caf%c3%a9")) == "yes")
+        #expect(sidecar.winner(request("h", "/caf%C3%A9")) == "404")
+    }
+
     /// Against the plainest possible reading of the standard, for many random tables and requests.
     @Test func theIndexFindsWhatAScanFinds() throws {
         var random = Random(seed: 7)
