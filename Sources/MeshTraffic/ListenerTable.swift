@@ -22,7 +22,6 @@ public struct ListenerTable: Sendable {
     struct CompiledSection: Sendable {
         let name: String
         let hostname: Hostname
-        let isHTTP: Bool
         let origin: Origin?
     }
 
@@ -58,9 +57,7 @@ public struct ListenerTable: Sendable {
         rules = builder.rules
         hosts = builder.hosts
         sections = listener.sections.map {
-            CompiledSection(
-                name: $0.name, hostname: $0.hostname, isHTTP: $0.protocol == .http || $0.protocol == .https,
-                origin: $0.origin)
+            CompiledSection(name: $0.name, hostname: $0.hostname, origin: $0.origin)
         }
         sectionIndex = HostIndex(
             listener.sections.enumerated().map { (group: 0, hostname: $0.element.hostname, value: $0.offset) })
