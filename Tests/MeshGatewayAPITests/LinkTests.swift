@@ -231,6 +231,13 @@ import Testing
         #expect(translation.routes().map(\.kind) == [.http])
     }
 
+    @Test func aListenerThatCannotBeReadIsNotReportedAgainAtItsRoutes() {
+        let gateway = Fixture.gateway.replacing("port: 8080", with: "port: 80a")
+        let translation = translate(gateway + Fixture.backends + Fixture.route(Fixture.toCart))
+        #expect(translation.lines.count == 1, "\(translation.lines)")
+        #expect(translation.condition("HTTPRoute shop/r", "Accepted")?.status == false)
+    }
+
     // MARK: References
 
     /// A backendRef, the reason of ResolvedRefs, and a part of the remedy.

@@ -87,7 +87,9 @@ final class BackendTable {
                         ? "\(id.description) does not exist" : "\(id.description) is only a name",
                     remedy: isBackend
                         ? "for the Backend of this name: {group: \(APIGroup.martlet), kind: Backend, name: \(id.name)}"
-                        : close.map { "did you mean \"\($0)\"?" } ?? ""))
+                        : close.map { "did you mean \"\($0)\"?" }
+                            ?? "a Service of this name, or a Backend: {group: \(APIGroup.martlet), kind: Backend, name: "
+                            + "\(id.name)}"))
         }
         guard let number = reference.port else {
             return .failure(
@@ -108,6 +110,9 @@ final class BackendTable {
                 name: name("\(id.namespace)/Service/\(id.name):\(number)", use, certificate: tls?.clientCertificate),
                 protocol: spoken, tls: tls, endpoints: endpoints(id, port))
             backend.origin = service.metadata.origin
+            let key = "backend/\(backend.name)/"
+            origins[key + "tls"] = policies.place(for: id, section: port.name)
+            if port.appProtocol != nil { origins[key + "appProtocol"] = port.place }
             if backend.endpoints.isEmpty {
                 report.warning(
                     "\(id.description) has no ready endpoint at port \(number): requests for it are answered with 503",
@@ -162,6 +167,7 @@ final class BackendTable {
                 return Endpoint(address, weight: endpoint.weight, zone: endpoint.zone, labels: endpoint.labels)
             }
             apply(document, to: &backend)
+            origins["backend/\(backend.name)/tls"] = policies.place(for: id, section: nil)
             return add(backend)
         }
     }

@@ -8,10 +8,10 @@ final class TLSPolicies {
     }
 
     private var policies: [Key: BackendTLS] = [:]
+    private var owners: [Key: Metadata] = [:]
     private(set) var statuses: [ObjectStatus] = []
 
     init(_ documents: DocumentSet, material: Material, report: Report) {
-        var owners: [Key: Metadata] = [:]
         for policy in documents.tlsPolicies.sorted(by: { Precedence.isBefore($0.metadata, $1.metadata) }) {
             let metadata = policy.metadata
             let tls = Self.tls(policy, documents, material, report)
@@ -46,6 +46,12 @@ final class TLSPolicies {
         result = result ?? policies[Key(target: target, section: nil)]
         result?.clientCertificate = certificate
         return result
+    }
+
+    /// Where the policy for port `section` of `target` is written; nil if there is none.
+    func place(for target: ObjectID, section: String?) -> Place? {
+        let own = section.flatMap { owners[Key(target: target, section: $0)] }
+        return (own ?? owners[Key(target: target, section: nil)])?.place
     }
 
     private static func missing(_ id: ObjectID, _ section: String?, _ documents: DocumentSet) -> String? {
