@@ -14,7 +14,7 @@ import yaml
 from harness import config
 from harness.http1 import fetch
 from harness.ports import free_port
-from harness.proxy import BINARIES, martlet
+from harness.proxy import BINARIES, ROOT, martlet
 from harness.upstream import describe
 
 BETA = {"path": {"value": "/cart"}, "headers": [{"name": "x-beta", "value": "1"}]}
@@ -323,6 +323,19 @@ def test_explain_text_is_aligned_and_short(directory):
     assert "default" not in [line.split()[-1] for line in lines if line]
     full = martlet("explain", directory(*shop()), "GET", "http://shop.example/cart").stdout
     assert re.search(r"limits.maxHeaders +100 +default\n", full)
+
+
+def test_documented_defaults_are_the_real_ones(directory):
+    settings = {(one["name"], one["value"]) for one in explain(directory(*shop()), "GET", "http://shop.example/cart")["settings"]
+                if one["origin"] == "default"}
+    text = (ROOT / "docs/configuration.md").read_text()
+    documented = {(name.removeprefix("rules[]."), default.strip("`\""))
+                  for name, default in re.findall(r"^\| `([\w.\[\]]+)` \| ([^|]+?) \|", text, re.M)}
+    assert len(settings) > 35
+    # "protocol" is what comes of appProtocol and the kind of route.
+    renamed = {("accessLog", "json"): ("accessLog.type", "json")}
+    missing = {renamed.get(one, one) for one in settings if one[0] != "protocol"} - documented
+    assert not missing
 
 
 def test_explain_of_a_broken_configuration(directory):

@@ -19,6 +19,8 @@ final class TLSPolicies {
                 let id = target.reference.target(from: metadata.namespace)
                 let key = Key(target: id, section: target.sectionName)
                 var condition = Condition("Accepted", true, reason: "Accepted")
+                let resolved = Condition(
+                    "ResolvedRefs", tls != nil, reason: tls == nil ? "InvalidCACertificateRef" : "ResolvedRefs")
                 if tls == nil {
                     condition = Condition("Accepted", false, reason: "NoValidCACertificate")
                 } else if let problem = Self.missing(id, target.sectionName, documents) {
@@ -35,7 +37,7 @@ final class TLSPolicies {
                 statuses.append(
                     ObjectStatus(
                         object: metadata.id.description, part: "target \(id.description)", place: metadata.place,
-                        conditions: [condition]))
+                        conditions: [condition, resolved]))
             }
         }
     }

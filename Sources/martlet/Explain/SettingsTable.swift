@@ -61,7 +61,7 @@ struct SettingsTable {
     private static let streamLimits = ["streamIdleTimeout", "handshakeTimeout", "maxConnections"]
 
     private static func limits(_ limits: ListenerLimits) -> [(name: String, value: String)] {
-        func rate(_ limit: RateLimit) -> String { "burst \(limit.burst), \(limit.perSecond) per second" }
+        func rate(_ limit: RateLimit) -> String { "{burst: \(limit.burst), perSecond: \(limit.perSecond)}" }
         return [
             ("maxHeaders", String(limits.maxHeaders)), ("maxHeaderBytes", String(limits.maxHeaderBytes)),
             ("maxTargetBytes", String(limits.maxTargetBytes)), ("maxBodyBytes", text(limits.maxBodyBytes)),
