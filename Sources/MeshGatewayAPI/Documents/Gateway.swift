@@ -76,7 +76,8 @@ struct GatewayDocument {
         }
         addresses = spec.list("addresses", most: 16) { fields in
             let type = fields.string("type")
-            guard let value = fields.required("value") else { return nil }
+            // Without a value the implementation may choose: every address.
+            guard let value = fields.string("value"), !value.value.isEmpty else { return nil }
             if let type, type.value != "IPAddress" {
                 fields.report.error(
                     "the address type \(type.value) is not supported", at: type.place, remedy: "IPAddress")

@@ -206,12 +206,13 @@ final class BackendTable {
         _ appProtocol: String?, _ use: Use, tls: Bool, owner: ObjectID
     ) -> Result<Backend.`Protocol`, Problem> {
         if case .stream = use { return .success(.tcp) }
-        switch appProtocol {
+        // Names without a domain are IANA's, in which case does not count (RFC 6335 §5.1).
+        switch appProtocol?.lowercased() {
         case nil, "": return .success(use.isGRPC ? .http2 : .http1)
         case "kubernetes.io/h2c", "grpc", "h2c": return .success(.http2)
+        case "https" where tls: return .success(use.isGRPC ? .http2 : .http1)
         case "kubernetes.io/wss" where tls && !use.isGRPC, "wss" where tls && !use.isGRPC: return .success(.http1)
-        case "kubernetes.io/ws" where !use.isGRPC, "ws" where !use.isGRPC, "http" where !use.isGRPC,
-            "https" where tls && !use.isGRPC:
+        case "kubernetes.io/ws" where !use.isGRPC, "ws" where !use.isGRPC, "http" where !use.isGRPC:
             return .success(.http1)
         case let other?:
             let needsTLS = !tls && ["https", "kubernetes.io/wss", "wss"].contains(other)
