@@ -295,7 +295,8 @@ def test_explain_tls_and_passthrough(directory, pki):
         config.gateway(config.https(8443, "shop", name="shop", hostname="shop.example"),
                        config.https(8443, "wild", name="wild", hostname="*.example.com"), config.passthrough(8444)),
         config.secret("shop", pki, "shop"), config.secret("wild", pki, "wild"), config.backend("app", 9001),
-        config.route(config.rule("app"), section="shop"), config.tls_route("app", "raw.example"))
+        config.route(config.rule("app"), section="shop"), config.tls_route("app", "*.raw.example", "raw.example"),
+        config.tls_route("app", "one.raw.example"))
     report = explain(path, "GET", "https://shop.example/")
     assert (report["section"], report["verdict"]["kind"]) == ("default/edge/shop", "forwarded")
     assert {"certificate": "default/shop", "minimumVersion": "1.2"}.items() <= {
@@ -308,6 +309,8 @@ def test_explain_tls_and_passthrough(directory, pki):
     raw = explain(path, "CONNECT", "tls://raw.example:8444")
     assert (raw["section"], raw["backends"][0]["protocol"]) == ("default/edge/l2", "TCP")
     assert raw["verdict"]["kind"] == "forwarded" and raw["route"].startswith("default/route-")
+    one = explain(path, "CONNECT", "tls://one.raw.example:8444")
+    assert one["route"] != raw["route"] == explain(path, "CONNECT", "tls://two.raw.example:8444")["route"]
     assert explain(path, "CONNECT", "tls://else.example:8444")["verdict"]["kind"] == "closed"
 
 

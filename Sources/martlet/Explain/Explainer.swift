@@ -104,9 +104,13 @@ struct Explainer {
         report.section = section.name
         let name = request.isEncrypted ? Array(request.host.utf8) : []
         let split = table.streamRoute(section: index, serverName: name.span)
-        // The table knows shares only; the route is the first whose host pattern fits best, as documents are attached.
-        let fitting = section.streamRoutes.filter { $0.hostnames.contains { $0.matches(request.host) || $0 == .any } }
-        let winner = split == nil ? nil : fitting.first
+        // The table knows shares only; the route is the first of those with the most specific pattern that fits.
+        let fitting = section.streamRoutes.filter { Self.specificity($0, request) >= 0 }
+        var winner = split == nil ? nil : fitting.first
+        for route in fitting {
+            guard let best = winner else { break }
+            if Self.specificity(route, request) > Self.specificity(best, request) { winner = route }
+        }
         for route in section.streamRoutes {
             let wins = route.name == winner?.name
             let fits = fitting.contains { $0.name == route.name }
@@ -115,7 +119,10 @@ struct Explainer {
                     kind: "route", name: route.name,
                     detail: route.hostnames.map(\.description).joined(separator: ", "),
                     origin: route.origin?.text ?? "", wins: wins,
-                    why: wins ? "" : fits ? "\(winner?.name ?? "") comes first" : "it is for other server names"))
+                    why: wins
+                        ? ""
+                        : fits
+                            ? "\(winner?.name ?? "") is more specific or comes first" : "it is for other server names"))
         }
         if let winner {
             report.route = winner.name
@@ -130,6 +137,17 @@ struct Explainer {
         for share in winner?.backends ?? [] { backend(share).map { settings.backend($0) } }
         settings.process(model.settings)
         report.settings = settings.rows
+    }
+
+    /// How closely a route's server names describe the one asked for; negative: not at all.
+    private static func specificity(_ route: StreamRoute, _ request: RequestLine) -> Int {
+        route.hostnames.reduce(-1) { best, hostname in
+            switch hostname {
+            case .any: max(best, 0)
+            case .exact(let name): request.host == name ? 1000 : best
+            case .wildcard(let suffix): hostname.matches(request.host) ? max(best, suffix.utf8.count) : best
+            }
+        }
     }
 
     // MARK: HTTP
