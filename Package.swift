@@ -22,6 +22,10 @@ let package = Package(
     products: [
         .executable(name: "martlet-proxy", targets: ["martlet-proxy"]),
         .executable(name: "martlet", targets: ["martlet"]),
+        // For the package in Fuzz.
+        .library(
+            name: "MartletParsers",
+            targets: ["MeshCore", "MeshHTTP", "MeshHTTP2", "MeshNet", "MeshTLS", "MeshModel", "MeshGatewayAPI"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -76,7 +80,9 @@ let package = Package(
         // Tests mirror sources.
         .testTarget(name: "MeshCoreTests", dependencies: ["MeshCore"], swiftSettings: strict),
         .testTarget(name: "MeshHTTPTests", dependencies: ["MeshCore", "MeshHTTP"], swiftSettings: strict),
-        .testTarget(name: "MeshHTTP2Tests", dependencies: ["MeshCore", "MeshHTTP", "MeshHTTP2"], swiftSettings: strict),
+        .testTarget(
+            name: "MeshHTTP2Tests", dependencies: ["MeshCore", "MeshHTTP", "MeshHTTP2"], swiftSettings: strict),
+        .testTarget(name: "MeshModelTests", dependencies: ["MeshModel"], swiftSettings: strict),
         .testTarget(name: "MeshNetTests", dependencies: ["MeshCore", "MeshNet"], swiftSettings: strict),
         .testTarget(name: "MeshTLSTests", dependencies: ["MeshCore", "MeshTLS"], swiftSettings: strict),
         .testTarget(
@@ -87,6 +93,14 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "MeshTelemetryTests", dependencies: ["MeshCore", "MeshHTTP", "MeshModel", "MeshTelemetry"],
+            swiftSettings: strict),
+        // The fuzz targets' sources, which the package in Fuzz has too, and a replay of their corpus.
+        .testTarget(
+            name: "FuzzReplayTests",
+            dependencies: ["MeshCore", "MeshHTTP", "MeshHTTP2", "MeshNet", "MeshTLS", "MeshModel", "MeshGatewayAPI"],
+            path: "Fuzz",
+            exclude: ["Package.swift", "README.md", "Dictionaries", "CFuzzer", "Driver", "Corpus", "Failures"],
+            sources: ["Targets", "Replay"],
             swiftSettings: strict),
     ]
 )
