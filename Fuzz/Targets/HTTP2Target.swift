@@ -22,13 +22,25 @@ enum HTTP2Target {
         defer { withExtendedLifetime(pools) {} }
         let whole = try account(bytes, mode, pools) { bytes.count }
         let inPieces = try account(bytes, mode, pools) { Int.random(in: 1...40, using: &dice) }
-        try require(
-            whole.failure == inPieces.failure,
-            "\(inPieces.failure.map { "\($0)" } ?? "nothing") ends it in pieces, \(whole.failure.map { "\($0)" } ?? "nothing") at once"
-        )
-        try require(whole.events == inPieces.events, "in pieces other things happen")
-        try require(whole.output == inPieces.output, "in pieces the answers differ")
-        try require(whole.failure != .internalError, "the session gave up")
+        try require(whole.failure != .internalError && inPieces.failure != .internalError, "the session gave up")
+        // After a GOAWAY without open streams a client is done: what follows is looked at or not.
+        if !isServer && whole.events.contains(where: { $0.starts(with: Array("goaway".utf8)) }) { return }
+        let ends = [whole, inPieces].map { $0.failure.map { "\($0)" } ?? "nothing" }
+        try require(ends[0] == ends[1], "\(ends[0]) ends it at once, \(ends[1]) in pieces")
+        try require(comparable(whole.events) == comparable(inPieces.events), "in pieces other things happen")
+        // What is queued behind a failure depends on how much had been looked at when it was noticed.
+        try require(whole.failure != nil || whole.output == inPieces.output, "in pieces the answers differ")
+    }
+
+    /// Events without the bodies of streams that failed: the bytes in front of a mistake are passed on or not, by how
+    /// they come.
+    private static func comparable(_ events: [[UInt8]]) -> [[UInt8]] {
+        let mark = Array(" closed failed".utf8)
+        let failed = events.compactMap { event -> [UInt8]? in
+            let stream = Array(event.prefix { $0 != 0x20 })
+            return event.dropFirst(stream.count).starts(with: mark) ? stream + Array(" body".utf8) : nil
+        }
+        return events.filter { event in !failed.contains { event.starts(with: $0) } }
     }
 
     private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
@@ -60,8 +72,8 @@ enum HTTP2Target {
             if session.receive(part, now: Instant(nanoseconds: 1_000_000_000)) != nil { break }
             fed += count
         }
-        let failure = session.failure
         session.flush(into: &output, upTo: .max)
+        let failure = session.failure
         if failure == nil { session.receiveEnd() }
         session.flush(into: &output, upTo: .max)
         if failure != nil && !session.isFinished { session.wrong("it failed, and is not finished once flushed") }

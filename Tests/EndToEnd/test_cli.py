@@ -220,6 +220,16 @@ def test_a_port_in_use(directory, tmp_path):
         assert done.stderr.count("\n") == 1 and "already in use" in done.stderr
 
 
+def test_too_few_files_may_be_open(directory, tmp_path):
+    path = directory(*config.simple(free_port(), 9001))
+    martlet("compile", path, "-o", tmp_path / "edge.snapshot")
+    for command in (f"martlet run {path}", f"martlet-proxy --snapshot {tmp_path}/edge.snapshot"):
+        done = subprocess.run(["bash", "-c", f"ulimit -n 60; exec {BINARIES}/{command} --loops 1"], capture_output=True,
+                              text=True, timeout=10)
+        assert done.returncode == 2
+        assert re.fullmatch(r"martlet\S*: only 60 files may be open, and 74 are needed at least: .*\n", done.stderr)
+
+
 def test_run_starts_nothing_that_is_not_valid(directory):
     port = free_port()
     done = martlet("run", directory(*shop(port), config.document("v1", "Servce", "x", {})))
