@@ -58,7 +58,7 @@ extension HTTP2Session {
             if let target {
                 outcome = target { receiver.field(name, value, into: $0) }
             } else {
-                outcome = receiver.field(name, value, into: nil)
+                outcome = receiver.skip(name, value)
             }
             switch outcome {
             case .taken: return .proceed

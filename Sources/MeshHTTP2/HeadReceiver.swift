@@ -54,16 +54,16 @@ struct HeadReceiver {
     // MARK: Fields
 
     /// Takes one field of the block.
-    mutating func field(_ name: Span<UInt8>, _ value: Span<UInt8>, into head: MessageHead?) -> Outcome {
+    mutating func field(_ name: Span<UInt8>, _ value: Span<UInt8>, into head: MessageHead) -> Outcome {
+        let isPseudo = name.count > 0 && name[0] == UInt8(ascii: ":")
         bytes &+= name.count &+ value.count &+ 4
         if bytes > maxBytes {
             if bytes > 4 &* maxBytes { return .bomb }
             reject(.headersTooLarge)
             // The head still needs its pseudo-headers, to be answered and logged.
-            if name.count == 0 || name[0] != UInt8(ascii: ":") || bytes > 2 &* maxBytes { return .taken }
+            if !isPseudo || bytes > 2 &* maxBytes { return .taken }
         }
-        guard let head else { return .taken }
-        if name.count > 0, name[0] == UInt8(ascii: ":") { return pseudo(name, value, head) }
+        if isPseudo { return pseudo(name, value, head) }
         // A cookie may come in many crumbs; together they are one field.
         if head.fieldCount &- min(max(cookies &- 1, 0), Self.maxCrumbs) >= maxHeaders {
             reject(.tooManyHeaders)
@@ -77,6 +77,12 @@ struct HeadReceiver {
         if interned != .other && !note(interned, value, head) { return .malformed }
         append(interned, name, value, head)
         return .taken
+    }
+
+    /// Takes one field that nobody wants.
+    mutating func skip(_ name: Span<UInt8>, _ value: Span<UInt8>) -> Outcome {
+        bytes &+= name.count &+ value.count &+ 4
+        return bytes > 4 &* maxBytes ? .bomb : .taken
     }
 
     /// The field as an HTTP/1 line, so that writing it out as one is a single copy.

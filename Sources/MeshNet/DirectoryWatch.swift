@@ -40,6 +40,9 @@ public final class DirectoryWatch {
     /// Why not everything is watched, for people; nil: it is.
     public private(set) var problem: String?
 
+    /// Why there is no inotify instance.
+    private let refusal: String?
+    /// Negative if there is none.
     private let inotify: Int32
     private let signals: Int32
     private let root: String
@@ -54,25 +57,30 @@ public final class DirectoryWatch {
             | IN_MOVE_SELF)
 
     /// Watches what is below `root`, a directory or a file that need not exist yet. Signals must have been held
-    /// (``Signals/hold()``).
-    public init(_ root: String) throws(ProxyError) {
+    /// (``Signals/hold()``). Where the system gives no inotify instance, only signals come; see ``problem``.
+    public convenience init(_ root: String) throws(ProxyError) {
+        try self.init(root, inotify: inotify_init1(Int32(O_NONBLOCK | O_CLOEXEC)))
+    }
+
+    /// Takes over `inotify`, or its absence if that is negative.
+    init(_ root: String, inotify: Int32) throws(ProxyError) {
         self.root = root
+        self.inotify = inotify
+        refusal = inotify < 0 ? "changes are not followed (\(Socket.text(errno))): send SIGHUP after a change" : nil
         let flags = Int32(O_NONBLOCK | O_CLOEXEC)
-        inotify = inotify_init1(flags)
-        guard inotify >= 0 else { throw ProxyError("cannot follow changes: \(Socket.text(errno))") }
         var set = Signals.mask()
         // SAFETY: the set is read during the call only.
         signals = unsafe signalfd(-1, &set, flags)
         guard signals >= 0 else {
             let code = errno
-            Socket.close(inotify)
+            if inotify >= 0 { Socket.close(inotify) }
             throw ProxyError("cannot wait for signals: \(Socket.text(code))")
         }
         scan()
     }
 
     deinit {
-        Socket.close(inotify)
+        if inotify >= 0 { Socket.close(inotify) }
         Socket.close(signals)
     }
 
@@ -171,7 +179,8 @@ public final class DirectoryWatch {
 
     /// Watches everything that there is now, and nothing else.
     private func scan() {
-        problem = nil
+        problem = refusal
+        guard inotify >= 0 else { return }
         let before = interests
         interests = [:]
         known = []

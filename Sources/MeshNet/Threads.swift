@@ -78,6 +78,20 @@ public enum ProcessLimits {
         _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 
+    /// Raises the limit on open descriptors, and refuses to start with less than `count` and some to serve with: a
+    /// proxy that runs out of them at the first clients is worse than one that says so.
+    public static func requireDescriptors(_ count: Int) throws(ProxyError) {
+        raiseDescriptors()
+        let allowed = descriptors()
+        let needed = count + spareDescriptors
+        guard allowed > 0, allowed < needed else { return }
+        throw ProxyError(
+            "only \(allowed) files may be open, and \(needed) are needed at least: raise the limit (ulimit -n)")
+    }
+
+    /// Connections, the log, what libraries open.
+    private static let spareDescriptors = 64
+
     /// Descriptors that the process may have open; 0 if there is no limit.
     public static func descriptors() -> Int {
         var limit = rlimit()

@@ -4,8 +4,8 @@ import MeshModel
 
 /// Why a request goes where it goes: every section and every match that came into question, with what became of it.
 ///
-/// Made by the code that decides (``ListenerTable/match(_:section:)``): the same look-ups, the same conditions, the same
-/// order, only that the others are looked at too.
+/// Made by the code that decides (``ListenerTable/match(_:section:)``): the same look-ups, the same conditions, the
+/// same order, only that the others are looked at too.
 public struct Explanation: Sendable, Equatable {
     /// What became of one of those in question.
     public enum Outcome: Sendable, Equatable {

@@ -27,6 +27,13 @@ public struct Mirror: Sendable, Equatable {
     public let numerator: Int
     /// The whole; not 0.
     public let denominator: Int
+
+    /// A mirror of these parts.
+    public init(backend: Int, numerator: Int, denominator: Int) {
+        self.backend = backend
+        self.numerator = numerator
+        self.denominator = denominator
+    }
 }
 
 /// The filters of a rule or of a share, compiled once: all that they write is laid out before the first request.

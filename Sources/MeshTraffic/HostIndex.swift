@@ -28,6 +28,8 @@ struct HostIndex: Sendable {
     private var slots: [Int32]
     /// Bytes of the longest wildcard's suffix with its dot; 0: there are no wildcards.
     private var longestSuffix = 0
+    /// Bytes of the longest exact name; -1: there are none.
+    private var longestName = -1
 
     /// An index of `patterns`; of two equal ones in a group the first counts.
     init(_ patterns: [(group: Int, hostname: Hostname, value: Int)]) {
@@ -48,7 +50,11 @@ struct HostIndex: Sendable {
 
     private mutating func insert(_ kind: Kind, group: Int32, _ name: [UInt8], value: Int32) {
         guard find(kind, group: group, name.span) < 0 else { return }
-        if kind == .wildcard { longestSuffix = max(longestSuffix, name.count) }
+        switch kind {
+        case .exact: longestName = max(longestName, name.count)
+        case .wildcard: longestSuffix = max(longestSuffix, name.count)
+        case .any: break
+        }
         var slot = slot(kind, group, name.span)
         while slots[slot] >= 0 { slot = (slot &+ 1) & (slots.count &- 1) }
         slots[slot] = Int32(entries.count)
@@ -67,8 +73,10 @@ struct HostIndex: Sendable {
         let group = Int32(truncatingIfNeeded: group)
         if walk.position < 0 {
             walk.position = max(1, name.count &- longestSuffix)
-            let found = find(.exact, group: group, name)
-            if found >= 0 { return found }
+            if name.count <= longestName {
+                let found = find(.exact, group: group, name)
+                if found >= 0 { return found }
+            }
         }
         while walk.position < name.count {
             let start = walk.position

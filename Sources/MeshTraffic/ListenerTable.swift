@@ -22,7 +22,6 @@ public struct ListenerTable: Sendable {
     struct CompiledSection: Sendable {
         let name: String
         let hostname: Hostname
-        let isHTTP: Bool
         let origin: Origin?
     }
 
@@ -43,7 +42,7 @@ public struct ListenerTable: Sendable {
     /// Compiles a valid listener; `index` finds a backend by its name. Throws for a regular expression that is not
     /// valid.
     public init(_ listener: Listener, backend index: (String) -> Int?) throws(ProxyError) {
-        var builder = TableBuilder()
+        var builder = TableBuilder(role: listener.role)
         var splits: [Split] = []
         var streams: [(group: Int, hostname: Hostname, value: Int)] = []
         for (number, section) in listener.sections.enumerated() {
@@ -58,9 +57,7 @@ public struct ListenerTable: Sendable {
         rules = builder.rules
         hosts = builder.hosts
         sections = listener.sections.map {
-            CompiledSection(
-                name: $0.name, hostname: $0.hostname, isHTTP: $0.protocol == .http || $0.protocol == .https,
-                origin: $0.origin)
+            CompiledSection(name: $0.name, hostname: $0.hostname, origin: $0.origin)
         }
         sectionIndex = HostIndex(
             listener.sections.enumerated().map { (group: 0, hostname: $0.element.hostname, value: $0.offset) })
@@ -136,16 +133,19 @@ private struct TableBuilder {
         let hostname: Hostname
     }
 
+    let role: Role
     var rules: [CompiledRule] = []
     var hosts: [(section: Int, hostname: Hostname)] = []
     var drafts: [PathIndex.Draft] = []
     private var numbers: [HostKey: Int] = [:]
 
+    init(role: Role) { self.role = role }
+
     mutating func add(_ route: Route, section: Int, backend index: (String) -> Int?) {
         let own = Set(route.hostnames).map { number($0, section) }
         for (number, rule) in route.rules.enumerated() {
             let compiled = CompiledRule(rule, number: number, of: route, section: section, backend: index)
-            for match in rule.matches {
+            for match in rule.matches.map(normal) {
                 let rank = Rank(match, order: drafts.count)
                 for host in own {
                     drafts.append(
@@ -155,6 +155,16 @@ private struct TableBuilder {
             }
             rules.append(compiled)
         }
+    }
+
+    private func normal(_ match: RouteMatch) -> RouteMatch {
+        var match = match
+        switch match.path {
+        case .exact(let path): match.path = .exact(PathNormalizer.normal(path, role: role))
+        case .prefix(let path): match.path = .prefix(PathNormalizer.normal(path, role: role))
+        case .regex, .grpc: break
+        }
+        return match
     }
 
     private mutating func number(_ hostname: Hostname, _ section: Int) -> Int {

@@ -27,6 +27,15 @@ public enum PathNormalizer {
         }
     }
 
+    /// A path of a route in the form in which requests of this role bring it, so that `/caf%c3%a9` matches what became
+    /// `/caf%C3%A9`. A path that no request can have stays as it is.
+    static func normal(_ path: String, role: Role) -> String {
+        guard role == .edge else { return path }
+        let head = MessageHead()
+        head.pathRange = head.store(Array(path.utf8).span)
+        return normalize(head, role: role) == nil ? text(of: head.span(head.pathRange)) : path
+    }
+
     /// True if there is no NUL and every escape is one.
     private static func isIntact(_ target: Span<UInt8>) -> Bool {
         var index = 0

@@ -22,7 +22,7 @@ struct PathPlan: Sendable {
     func write(_ request: MessageHead, prefixLength: Int, to head: MessageHead) {
         let target = request.span(request.pathRange)
         let pathLength = Subject.pathLength(target)
-        let kept = keepsRest ? min(prefixLength, pathLength) : pathLength
+        let kept = keepsRest ? Self.prefix(target, prefixLength, pathLength) : pathLength
         let offset = Int(request.pathRange.offset) &+ kept
         let rest = ByteRange(offset, request.pathRange.count &- kept)
         // What is left of "/foo" without "/foo" is nothing; a path has at least its slash.
@@ -30,6 +30,13 @@ struct PathPlan: Sendable {
         if needsSlash { head.store(UInt8(ascii: "/")) }
         head.put(replacement.span)
         head.put(rest, of: request)
+    }
+
+    /// The bytes that go. A path that another filter has replaced may not have the prefix that was matched any more;
+    /// it loses nothing rather than a part of an element.
+    private static func prefix(_ target: Span<UInt8>, _ length: Int, _ pathLength: Int) -> Int {
+        if length >= 0, length < pathLength, target[length] == UInt8(ascii: "/") { return length }
+        return length == pathLength ? length : 0
     }
 }
 

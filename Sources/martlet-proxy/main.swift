@@ -39,10 +39,11 @@ func drainSeconds(_ model: Model) -> Int { Int(clamping: model.settings.drainTim
 /// Serves until a signal ends it; returns the exit code.
 func serve(_ arguments: Arguments) throws(ProxyError) -> Int32 {
     Signals.hold()
-    ProcessLimits.raiseDescriptors()
     var model = try load(arguments.snapshot)
-    let proxy = try Proxy(
-        model, ProxyOptions(loops: arguments.loops ?? ThisProcess.processorCount(), admin: arguments.admin))
+    let loops = arguments.loops ?? ThisProcess.processorCount()
+    // Per loop two sockets for each listener (IPv6 and IPv4), and a handful of its own.
+    try ProcessLimits.requireDescriptors(loops * (2 * model.listeners.count + 8))
+    let proxy = try Proxy(model, ProxyOptions(loops: loops, admin: arguments.admin))
     say("martlet-proxy: serving at \(proxy.addresses.map(\.description).joined(separator: ", ")), \(summary(model))")
     while true {
         guard Signals.wait() == SIGHUP else { break }

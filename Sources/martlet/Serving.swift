@@ -28,7 +28,8 @@ final class Serving {
 
     /// Opens every listener of `model` and serves it; an error leaves nothing open. Signals must have been held.
     init(_ options: ServingOptions, _ model: Model) throws(ProxyError) {
-        ProcessLimits.raiseDescriptors()
+        // Per loop two sockets for each listener (IPv6 and IPv4), and a handful of its own.
+        try ProcessLimits.requireDescriptors(options.loops * (2 * model.listeners.count + 8))
         proxy = try Proxy(model, ProxyOptions(loops: options.loops, admin: options.admin))
         self.model = model
     }

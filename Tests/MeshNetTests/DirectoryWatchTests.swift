@@ -161,6 +161,15 @@ private func changesOnce(_ watch: DirectoryWatch) -> Bool {
         #expect(changesOnce(watch))
     }
 
+    @Test func withoutInotifyItSaysSoAndWaits() throws {
+        let scratch = try Scratch()
+        let watch = try DirectoryWatch(scratch.root, inotify: -1)
+        try scratch.write("conf/a.yaml")
+        watch.follow([scratch.path + "/x"])
+        #expect(watch.problem?.contains("send SIGHUP") == true)
+        #expect(watch.next(milliseconds: 100) == .timeUp)
+    }
+
     @Test func entriesOfAPath() throws {
         let scratch = try Scratch()
         let base = try #require(unsafe realpath(scratch.path, nil).map { unsafe String(cString: $0) })

@@ -73,6 +73,14 @@ enum DownstreamSide {
         }
     }
 
+    /// What the client sends is not to be trusted further: an HTTP/1.1 connection ends with this exchange.
+    func endAfterExchange() {
+        switch self {
+        case .none, .http2: break
+        case .http1(let link): link { $0.endAfterExchange() }
+        }
+    }
+
     /// Cuts the response off.
     func abort() {
         switch self {

@@ -28,6 +28,8 @@ final class HTTP1Downstream: Conversation {
     private var exchange: Link<Exchange>?
     private var isHalfClosed = false
     private var responseIsChunked = false
+    /// The response's last byte is queued.
+    private var responseIsSent = false
     private var requestCount = 0
 
     init(_ connection: Connection, origin: DownstreamOrigin) {
@@ -104,6 +106,7 @@ final class HTTP1Downstream: Conversation {
         let decoder = HTTP1BodyDecoder(owner.request)
         self.decoder = decoder
         exchange = Link(owner)
+        responseIsSent = false
         requestCount &+= 1
         if owner.request.flags.contains(.close) || connection({ $0.worker.isDraining }) || origin.isRetired
             || requestCount >= origin.limits.maxRequestsPerConnection ?? .max
@@ -203,7 +206,7 @@ final class HTTP1Downstream: Conversation {
 
     /// Moves the response pipe into the output, as far as there is room.
     func sendBody() {
-        guard let exchange else { return }
+        guard let exchange, !responseIsSent else { return }
         let finished = exchange { exchange in
             connection { connection in
                 var taken = 0
@@ -221,21 +224,17 @@ final class HTTP1Downstream: Conversation {
                 return finished
             }
         }
-        if finished { finishSending(exchange) }
-    }
-
-    private func finishSending(_ exchange: Link<Exchange>) {
-        if state == .tunnel {
-            // The client may still have something to say.
-            connection { connection in if connection.isDrained { connection.endOutput() } }
-        }
+        guard finished else { return }
+        responseIsSent = true
+        // In a tunnel the client may still have something to say.
+        if state == .tunnel { connection { connection in if connection.isDrained { connection.endOutput() } } }
         exchange { $0.responseSent() }
     }
 
     override func drained() {
         if state == .closing { return linger() }
         guard let exchange else { return }
-        if state == .tunnel && exchange({ $0.responseBody.isFinished }) { connection { $0.endOutput() } }
+        if state == .tunnel && responseIsSent { return connection { $0.endOutput() } }
         exchange { $0.responseDrained() }
     }
 
@@ -257,6 +256,9 @@ final class HTTP1Downstream: Conversation {
     override func resumed() {
         if state == .head, let bytes = input.take() { advance(bytes) }
     }
+
+    /// The connection is not used for another request.
+    func endAfterExchange() { endsAfterExchange = true }
 
     /// The response cannot be completed: the client must see that it is cut off.
     func abort() {
@@ -285,6 +287,7 @@ final class HTTP1Downstream: Conversation {
         self.owner = owner
         if state == .head {
             exchange = Link(owner)
+            responseIsSent = false
             state = .body
             owner.reject(on: .http1(Link(self)), reason)
         } else {

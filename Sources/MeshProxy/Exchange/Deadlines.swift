@@ -14,14 +14,21 @@ struct Deadlines {
     private var grace: UInt64 = .max
     private var bodyBytes = 0
     private var bodyStarted = Instant.never
-    private var receiving = true
+    /// The pace of the body is looked at.
+    private var isPaced = false
+    private var isLingering = false
 
-    /// An exchange begins under the limits of its listener.
-    mutating func begin(_ limits: ListenerLimits, now: Instant) {
+    /// How long a tunnel whose one direction has ended waits for the other: nobody uses half a WebSocket.
+    static let tunnelLinger: UInt64 = 1_000_000_000
+
+    /// An exchange begins under the limits of its listener. `isPaced`: the body has a minimum rate, as an upload has and
+    /// a stream of messages has not.
+    mutating func begin(_ limits: ListenerLimits, isPaced: Bool, now: Instant) {
         self = Deadlines()
         started = now
         lastMove = now
         idle = limits.streamIdleTimeout.nanoseconds
+        self.isPaced = isPaced && limits.bodyMinimumRate > 0
         minimumRate = limits.bodyMinimumRate
         grace = limits.bodyGrace.nanoseconds
         bodyStarted = now
@@ -48,20 +55,30 @@ struct Deadlines {
     }
 
     /// The client has sent everything.
-    mutating func requestEnded() { receiving = false }
+    mutating func requestEnded() { isPaced = false }
 
-    /// The client's stream has become a tunnel, or its reading is held up by the endpoint: its pace is its own.
+    /// The client was not read, because the endpoint does not take what it has: its pace counts from here on.
     mutating func pauseRate(now: Instant) {
         bodyStarted = now
         bodyBytes = 0
     }
+
+    /// One direction of a tunnel has ended.
+    mutating func linger(now: Instant) {
+        isLingering = true
+        idle = min(idle, Self.tunnelLinger)
+        lastMove = now
+    }
+
+    /// True if silence is the way in which this exchange ends.
+    var endsInSilence: Bool { isLingering }
 
     /// When to look again.
     func next(now: Instant) -> Instant {
         var next = lastMove.advanced(byNanoseconds: idle)
         if request < next { next = request }
         if attempt < next { next = attempt }
-        if receiving && minimumRate > 0 {
+        if isPaced {
             let pace = max(now, bodyStarted).advanced(byNanoseconds: max(grace, 1_000_000))
             if pace < next { next = pace }
         }
@@ -79,7 +96,7 @@ struct Deadlines {
     }
 
     private func isTooSlow(_ now: Instant) -> Bool {
-        guard receiving, minimumRate > 0 else { return false }
+        guard isPaced else { return false }
         let elapsed = now.nanoseconds(since: bodyStarted)
         guard elapsed >= grace else { return false }
         return UInt64(bodyBytes) < UInt64(minimumRate) &* (elapsed / 1_000_000_000)

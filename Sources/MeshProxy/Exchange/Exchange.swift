@@ -53,6 +53,7 @@ final class Exchange: TimerNode {
         if !bodyFollows && !upgrade.isWanted { requestEnded(hasTrailers: false) }
         if request.method == .connect && !request.flags.contains(.extendedConnect) { return answer(.connectRefused) }
         if let reason = side.withOrigin({ origin, _ in RequestRules.apply(to: request, origin) }) ?? nil {
+            side.endAfterExchange()
             return answer(reason)
         }
         if let limit = limits?.maxBodyBytes, case .known(let count) = request.bodyLength, count > limit {
@@ -68,15 +69,24 @@ final class Exchange: TimerNode {
     }
 
     private func start(_ side: DownstreamSide) {
-        state.begin()
+        state.begin(isGRPC: request.flags.contains(.grpc) && request.version == .http2)
         serial &+= 1
         downstream = side
         account.begin(at: worker.loop.now)
         configuration = worker.configuration
         listener = side.withOrigin { origin, _ in origin.listener.index } ?? -1
-        if let limits { deadlines.begin(limits, now: worker.loop.now) }
+        if let limits { deadlines.begin(limits, isPaced: isUpload, now: worker.loop.now) }
         worker.loop.schedule(self, at: deadlines.next(now: worker.loop.now))
         if served?.admin == nil, metricsListener >= 0 { worker.metrics.exchangeStarted(listener: metricsListener) }
+    }
+
+    /// A body that is sent as fast as it can be, unlike the messages of a stream.
+    private var isUpload: Bool {
+        switch request.bodyLength {
+        case .none: false
+        case .known: !request.flags.contains(.grpc)
+        case .unknown: request.version != .http2
+        }
     }
 
     /// The limits of the listener, nil if it is gone.
@@ -186,6 +196,7 @@ final class Exchange: TimerNode {
         state.endRequest()
         deadlines.requestEnded()
         requestBody.end()
+        if state.phase == .tunnel { linger() }
         if !hasTrailers { requestTrailers.reset() }
         for mirror in mirrors { mirror.requestEnded(hasTrailers: false) }
         upstream.sendBody()
@@ -253,6 +264,7 @@ final class Exchange: TimerNode {
     func responseArrived(_ count: Int) {
         if count == 0 { return }
         account.responseBytes &+= count
+        state.receiveBody()
         deadlines.moved(now: worker.loop.now)
         downstream.sendBody()
     }
@@ -260,6 +272,7 @@ final class Exchange: TimerNode {
     /// The last `count` bytes of the response were added to ``responseBody``.
     func lastResponseBytes(_ count: Int, hasTrailers: Bool) {
         account.responseBytes &+= count
+        if count > 0 { state.receiveBody() }
         responseEnded(hasTrailers: hasTrailers)
     }
 
@@ -269,6 +282,7 @@ final class Exchange: TimerNode {
         if !hasTrailers { responseTrailers.reset() }
         account.trailers(responseTrailers, hasTrailers: hasTrailers)
         responseBody.end()
+        if state.phase == .tunnel { linger() }
         downstream.sendBody()
     }
 
@@ -346,11 +360,21 @@ final class Exchange: TimerNode {
             downstream = .none
             finish(side)
             side.abort()
+        case .endWithTrailers(let reason): endWithTrailers(reason)
         case .inform: inform()
         case .respond: forwardHead()
         case .openTunnel: openTunnel()
         case .finish: finish(downstream)
         }
+    }
+
+    private func endWithTrailers(_ reason: Reason) {
+        account.reason = reason
+        detachUpstream()
+        LocalAnswer.writeStatus(reason, into: responseTrailers)
+        account.trailers(responseTrailers, hasTrailers: true)
+        responseBody.end()
+        downstream.sendBody()
     }
 
     /// HTTP/1.0 clients do not know 1xx.
@@ -379,17 +403,26 @@ final class Exchange: TimerNode {
         rearm()
     }
 
+    private func linger() {
+        deadlines.linger(now: worker.loop.now)
+        rearm()
+    }
+
     private func expire(_ reason: Reason) {
-        if state.phase == .answering { return downstreamGivenUp() }
+        if reason == .bodyTooSlow && !requestHasRoom {
+            deadlines.pauseRate(now: worker.loop.now)
+            return rearm()
+        }
+        if state.phase == .answering || deadlines.endsInSilence { return downstreamGivenUp() }
         detachUpstream()
         perform(state.answer(reason))
     }
 
-    /// The client does not take our own answer.
+    /// The client does not take our own answer, or nothing more comes through a tunnel that is half closed.
     private func downstreamGivenUp() {
         let side = downstream
-        downstream = .none
-        account.wasCutOff = true
+        detachUpstream()
+        account.wasCutOff = !deadlines.endsInSilence
         if state.lose() == .finish { finish(side) }
         side.abort()
     }
@@ -445,7 +478,7 @@ extension Exchange {
         listener = original.listener
         backend = target
         request.copy(from: original.request)
-        if let limits { deadlines.begin(limits, now: worker.loop.now) }
+        if let limits { deadlines.begin(limits, isPaced: false, now: worker.loop.now) }
         rearm()
         if original.state.requestEnded { requestEnded(hasTrailers: false) }
         startAttempt(fresh: false)

@@ -34,6 +34,8 @@ struct ExchangeState: Equatable {
         case replay
         /// Answer the client with the reason.
         case answer(Reason)
+        /// End the response that has begun with trailers that give the reason.
+        case endWithTrailers(Reason)
         /// Cut the response off in a way that the client can see.
         case abort(Reason)
         /// Forward the 1xx head.
@@ -77,13 +79,16 @@ struct ExchangeState: Equatable {
     /// Attempts so far.
     private(set) var attempts = 0
     private var replays = 0
+    private var isGRPC = false
+    private var bodyArrived = false
 
     /// Replays of one exchange: one for a stale connection, and a second for an endpoint that keeps refusing streams.
     static let replayLimit = 2
 
-    /// A head arrived.
-    mutating func begin() {
+    /// A head arrived; `isGRPC`: the client reads how it went from trailers.
+    mutating func begin(isGRPC: Bool = false) {
         self = ExchangeState()
+        self.isGRPC = isGRPC
         phase = .choosing
     }
 
@@ -154,6 +159,9 @@ struct ExchangeState: Equatable {
         return .respond
     }
 
+    /// Body bytes arrived from the endpoint.
+    mutating func receiveBody() { bodyArrived = true }
+
     /// The endpoint's last byte arrived.
     mutating func endResponse() { responseEnded = true }
 
@@ -185,7 +193,13 @@ struct ExchangeState: Equatable {
         }
     }
 
+    /// A gRPC response of which no message has left can still end in order; anything else is cut off.
     private mutating func cut(_ reason: Reason) -> Action {
+        if phase == .responding && isGRPC && !bodyArrived {
+            phase = .answering
+            responseEnded = true
+            return .endWithTrailers(reason)
+        }
         phase = .done
         return .abort(reason)
     }

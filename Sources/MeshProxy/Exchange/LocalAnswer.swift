@@ -51,12 +51,18 @@ enum LocalAnswer {
     }
 
     private static func writeGRPC(_ reason: Reason, into head: MessageHead) {
+        writeStatus(reason, into: head)
         head.status = 200
         head.append(.contentType, value: ("application/grpc" as StaticString).bytes)
+        head.bodyLength = .none
+    }
+
+    /// Makes `head` the trailers that tell a gRPC client about `reason`.
+    static func writeStatus(_ reason: Reason, into head: MessageHead) {
+        head.reset()
         head.append(.grpcStatus, value: Array(String(reason.grpcStatus).utf8).span)
         head.append(.grpcMessage, value: percentEncoded("\(reason.rawValue): \(reason.sentence)").span)
         head.append(.xMartletReason, value: Array(reason.rawValue.utf8).span)
-        head.bodyLength = .none
     }
 
     /// As grpc-message wants it: everything but visible ASCII, and `%`, as `%XX`.

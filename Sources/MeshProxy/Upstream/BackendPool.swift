@@ -117,7 +117,9 @@ final class BackendPool {
         switch balancer {
         case .none: index = nil
         case .single: index = 0
-        case .leastRequest(let balancer): index = balancer.pick(random: worker.random.next(), active: active.span)
+        case .leastRequest(let balancer):
+            let counts = active
+            index = balancer.pick(random: worker.random.next(), active: counts.span)
         case .roundRobin(var turns):
             index = turns.pick()
             balancer = .roundRobin(turns)

@@ -91,7 +91,7 @@ final class HTTP1Upstream: Conversation {
 
     override func drained() {
         guard let exchange else { return }
-        if state == .tunnel && requestIsSent { connection { $0.endOutput() } }
+        if state == .tunnel && requestIsSent { return connection { $0.endOutput() } }
         exchange { $0.requestDrained() }
     }
 
