@@ -32,15 +32,17 @@ enum HTTP2Target {
         try require(whole.failure != nil || whole.output == inPieces.output, "in pieces the answers differ")
     }
 
-    /// Events without the bodies of streams that failed: the bytes in front of a mistake are passed on or not, by how
-    /// they come.
+    /// Events without the bodies of streams that came to no good end: the bytes in front of a mistake are passed on or
+    /// not, by how they come.
     private static func comparable(_ events: [[UInt8]]) -> [[UInt8]] {
-        let mark = Array(" closed failed".utf8)
-        let failed = events.compactMap { event -> [UInt8]? in
-            let stream = Array(event.prefix { $0 != 0x20 })
-            return event.dropFirst(stream.count).starts(with: mark) ? stream + Array(" body".utf8) : nil
+        let bad = events.compactMap { event -> [UInt8]? in
+            let text = String(decoding: event, as: UTF8.self)
+            guard let stream = text.split(separator: " ").first, text.hasPrefix("\(stream) closed"),
+                !text.hasSuffix("complete")
+            else { return nil }
+            return Array("\(stream) body".utf8)
         }
-        return events.filter { event in !failed.contains { event.starts(with: $0) } }
+        return events.filter { event in !bad.contains { event.starts(with: $0) } }
     }
 
     private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
