@@ -54,7 +54,7 @@ struct FrameGuard {
         resetBucket = TokenBucket(configuration.resets)
         glitchBucket = TokenBucket(configuration.glitches)
         controlBucket = TokenBucket(configuration.controlFrames)
-        endedByUs = RecentIDs(capacity: max(configuration.maxConcurrentStreams, 1))
+        endedByUs = RecentIDs(capacity: min(max(configuration.maxConcurrentStreams, 1), 4096))
     }
 
     // MARK: Frames

@@ -39,6 +39,7 @@ open class HTTP2Session {
     /// The owner was told that there is output, and has not flushed since.
     private final var flushAnnounced = false
     private final var peerEnded = false
+    private final var isBroken = false
     /// The owner ended the session with an error code of its own.
     final var endedByOwner = false
     /// Bytes of `input` that nghttp2 was given.
@@ -81,13 +82,13 @@ open class HTTP2Session {
 
     /// True if ``flush(into:upTo:)`` would give something.
     public final var wantsOutput: Bool {
-        guard let handle = unsafe handle else { return false }
+        guard let handle = unsafe handle, !isBroken else { return false }
         return unsafe nghttp2_session_want_write(handle) != 0
     }
 
     /// True if there is nothing to receive and nothing to flush any more: the connection should be closed.
     public final var isFinished: Bool {
-        guard let handle = unsafe handle else { return true }
+        guard let handle = unsafe handle, !isBroken else { return true }
         if unsafe nghttp2_session_want_write(handle) != 0 { return false }
         return unsafe nghttp2_session_want_read(handle) == 0 || (peerEnded && openStreamCount == 0)
     }
@@ -263,7 +264,7 @@ open class HTTP2Session {
                 var bytes: UnsafePointer<UInt8>?
                 let count = unsafe nghttp2_session_mem_send(handle, &bytes)
                 guard count > 0, let bytes = unsafe bytes else {
-                    if count < 0 && failure == nil { failure = .internalError }
+                    if count < 0 { breakDown() }
                     break
                 }
                 // SAFETY: nghttp2's frame buffer, valid until the next call.
@@ -272,6 +273,12 @@ open class HTTP2Session {
             unsafe sink = nil
         }
         flushAnnounced = false
+    }
+
+    /// nghttp2 cannot go on writing: out of memory, or its state is beyond repair.
+    private final func breakDown() {
+        isBroken = true
+        if failure == nil { failure = .internalError }
     }
 
     /// Tells the owner, once, that there is output.

@@ -238,6 +238,20 @@ import Testing
         #expect(session == nil)
     }
 
+    /// More sessions than the allocator keeps places for, ended in another order than they began.
+    @Test func manySessions() {
+        var probes = (0..<200).map { _ in Probe() }
+        var random = Random(seed: 11)
+        for round in 0..<400 {
+            let at = Int.random(in: 0..<probes.count, using: &random)
+            #expect(probes[at].ask(.headers(1, get)).body(1) == [104, 105])
+            if round % 3 == 0 { probes.removeLast(min(5, probes.count - 1)) }
+            probes.remove(at: min(at, probes.count - 1))
+            probes.append(contentsOf: [Probe(), Probe(handshake: false)])
+            _ = probes.popLast()
+        }
+    }
+
     /// A stream object serves one stream after another.
     @Test func streamsAreReused() {
         let pair = Pair()

@@ -5,6 +5,8 @@ import MeshHTTP2
 /// A stream that records its events and owns its memory.
 final class TestStream: HTTP2Stream {
     unowned let session: TestSession
+    /// Outlives what the pipes hold.
+    private let pools: BufferPools
     let headMemory = MessageHead()
     let trailerMemory = MessageHead()
     let bodyMemory: BodyPipe
@@ -22,6 +24,7 @@ final class TestStream: HTTP2Stream {
 
     init(_ session: TestSession) {
         self.session = session
+        pools = session.pools
         bodyMemory = BodyPipe(pools: session.pools)
         outgoingMemory = BodyPipe(pools: session.pools)
         super.init()
@@ -29,6 +32,11 @@ final class TestStream: HTTP2Stream {
         trailers = Link(trailerMemory)
         body = Link(bodyMemory)
         outgoing = Link(outgoingMemory)
+    }
+
+    deinit {
+        bodyMemory.reset()
+        outgoingMemory.reset()
     }
 
     override func headReceived() {
@@ -183,7 +191,10 @@ final class Probe {
         _ = drain()
     }
 
-    deinit { session.close() }
+    deinit {
+        session.close()
+        output.removeAll()
+    }
 
     /// Sends bytes in pieces of `step`.
     func raw(_ bytes: [UInt8], step: Int = 60_000) {
@@ -259,6 +270,8 @@ final class Pair {
     deinit {
         client.close()
         server.close()
+        toServer.removeAll()
+        toClient.removeAll()
     }
 
     /// Carries bytes until both are silent.
