@@ -22,6 +22,10 @@ let package = Package(
     products: [
         .executable(name: "martlet-proxy", targets: ["martlet-proxy"]),
         .executable(name: "martlet", targets: ["martlet"]),
+        // For the package in Fuzz.
+        .library(
+            name: "MartletParsers",
+            targets: ["MeshCore", "MeshHTTP", "MeshHTTP2", "MeshNet", "MeshTLS", "MeshModel", "MeshGatewayAPI"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -68,7 +72,7 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "MeshCore", "MeshModel", "MeshGatewayAPI", "MeshProxy",
+                "MeshCore", "MeshNet", "MeshHTTP", "MeshTLS", "MeshModel", "MeshTraffic", "MeshGatewayAPI", "MeshProxy",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -76,7 +80,9 @@ let package = Package(
         // Tests mirror sources.
         .testTarget(name: "MeshCoreTests", dependencies: ["MeshCore"], swiftSettings: strict),
         .testTarget(name: "MeshHTTPTests", dependencies: ["MeshCore", "MeshHTTP"], swiftSettings: strict),
-        .testTarget(name: "MeshHTTP2Tests", dependencies: ["MeshCore", "MeshHTTP", "MeshHTTP2"], swiftSettings: strict),
+        .testTarget(
+            name: "MeshHTTP2Tests", dependencies: ["MeshCore", "MeshHTTP", "MeshHTTP2"], swiftSettings: strict),
+        .testTarget(name: "MeshModelTests", dependencies: ["MeshModel"], swiftSettings: strict),
         .testTarget(name: "MeshNetTests", dependencies: ["MeshCore", "MeshNet"], swiftSettings: strict),
         .testTarget(name: "MeshTLSTests", dependencies: ["MeshCore", "MeshTLS"], swiftSettings: strict),
         .testTarget(
@@ -84,6 +90,17 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "MeshTrafficTests", dependencies: ["MeshCore", "MeshHTTP", "MeshModel", "MeshTraffic"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MeshTelemetryTests", dependencies: ["MeshCore", "MeshHTTP", "MeshModel", "MeshTelemetry"],
+            swiftSettings: strict),
+        // The fuzz targets' sources, which the package in Fuzz has too, and a replay of their corpus.
+        .testTarget(
+            name: "FuzzReplayTests",
+            dependencies: ["MeshCore", "MeshHTTP", "MeshHTTP2", "MeshNet", "MeshTLS", "MeshModel", "MeshGatewayAPI"],
+            path: "Fuzz",
+            exclude: ["Package.swift", "README.md", "Dictionaries", "CFuzzer", "Driver", "Corpus", "Failures"],
+            sources: ["Targets", "Replay"],
             swiftSettings: strict),
     ]
 )

@@ -42,6 +42,20 @@ public final class BodyPipe {
         if pinned > Self.pinLimit { compact() }
     }
 
+    /// Appends the last `count` bytes of this pipe to `other` too, sharing their memory.
+    public func shareLast(_ count: Int, with other: BodyPipe) {
+        var skip = queue.byteCount - count
+        for index in 0..<queue.count {
+            let size = queue.withSlice(at: index) { $0.count }
+            if skip >= size {
+                skip -= size
+                continue
+            }
+            queue.withSlice(at: index) { other.append($0.sub(skip, size - skip)) }
+            skip = 0
+        }
+    }
+
     /// Says that no byte follows.
     @inlinable
     public func end() { ended = true }

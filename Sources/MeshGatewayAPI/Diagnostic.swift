@@ -76,15 +76,20 @@ final class Report {
 
     /// Everything, by file, line and column.
     func sorted() -> [Diagnostic] {
-        var result = diagnostics.enumerated().sorted { left, right in
-            let (a, b) = (left.element.place, right.element.place)
-            return (a.file, a.line, a.column, left.offset) < (b.file, b.line, b.column, right.offset)
-        }.map(\.element)
+        var result = Self.sorted(diagnostics)
         if dropped > 0, let last = result.last {
             result.append(
                 Diagnostic(severity: .error, place: last.place, message: "\(dropped) more problems are not shown"))
         }
         return result
+    }
+
+    /// By file, line and column; at one place in the order given.
+    static func sorted(_ diagnostics: [Diagnostic]) -> [Diagnostic] {
+        diagnostics.enumerated().sorted { left, right in
+            let (a, b) = (left.element.place, right.element.place)
+            return (a.file, a.line, a.column, left.offset) < (b.file, b.line, b.column, right.offset)
+        }.map(\.element)
     }
 
     private func add(_ diagnostic: Diagnostic) {

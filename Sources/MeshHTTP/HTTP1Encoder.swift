@@ -87,6 +87,13 @@ public enum HTTP1Encoder {
         }
     }
 
+    /// Writes body bytes, as a chunk of their own if `chunked`.
+    public static func body(_ slice: consuming Slice, chunked: Bool, into output: inout OutputQueue) {
+        if chunked { chunkHeader(slice.count, into: &output) }
+        output.append(slice)
+        if chunked { chunkEnd(into: &output) }
+    }
+
     /// Writes the size line of a chunk of `count` bytes, at least 1.
     public static func chunkHeader(_ count: Int, into output: inout OutputQueue) {
         precondition(count > 0)

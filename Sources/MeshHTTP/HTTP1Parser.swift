@@ -97,10 +97,15 @@ public enum HTTP1Parser {
         head.reset()
         do throws(Stop) {
             let length = try read()
-            if length > limits.maxHeaderBytes { return .failed(.headersTooLarge) }
+            if length > limits.maxHeaderBytes {
+                head.reset()
+                return .failed(.headersTooLarge)
+            }
             head.load(input.extracting(first: length))
             return .complete(length)
         } catch {
+            // What was read so far points at bytes that the head does not hold.
+            head.reset()
             switch error {
             case .failed(let reason): return .failed(reason)
             case .incomplete: return input.count >= limits.maxHeaderBytes ? .failed(.headersTooLarge) : .incomplete
@@ -295,6 +300,9 @@ struct HeadReader {
         var end = index
         while end > valueStart, input[end &- 1] == 0x20 || input[end &- 1] == 0x09 { end &-= 1 }
         try lineEnd(input)
+        // A folded line (obs-fold) is one field to some readers and two to others (RFC 9112 §5.2).
+        guard index < input.count else { throw .incomplete }
+        if input[index] == 0x20 || input[index] == 0x09 { throw .failed(.malformedHeader) }
         return HeaderField(
             name: .intern(input.extracting(name)), nameRange: name,
             valueRange: ByteRange(valueStart, end &- valueStart))

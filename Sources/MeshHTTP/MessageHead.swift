@@ -240,6 +240,37 @@ public final class MessageHead {
         return ByteRange(start, count)
     }
 
+    /// Appends a copy of bytes that are in the arena already, and which a span must not lend while the arena grows.
+    public func store(copyOf range: ByteRange) -> ByteRange {
+        precondition(Int(range.offset) &+ range.count <= byteCount)
+        let start = byteCount
+        let target = unsafe reserve(range.count)
+        // SAFETY: `reserve` made room behind `byteCount`, and `range` ends before it, checked above.
+        unsafe memcpy(target, arena + Int(range.offset), range.count)
+        byteCount &+= range.count
+        return ByteRange(start, range.count)
+    }
+
+    /// Appends one byte.
+    public func store(_ byte: UInt8) {
+        let target = unsafe reserve(1)
+        // SAFETY: `reserve` made room for it.
+        unsafe target.pointee = byte
+        byteCount &+= 1
+    }
+
+    /// What was stored since ``byteCount`` was `start`, as one run.
+    public func stored(since start: Int) -> ByteRange {
+        precondition(start >= 0 && start <= byteCount)
+        return ByteRange(start, byteCount &- start)
+    }
+
+    /// Takes back what was stored since ``byteCount`` was `start`; no range may point there.
+    public func discardStored(since start: Int) {
+        precondition(start >= 0 && start <= byteCount)
+        byteCount = start
+    }
+
     /// Replaces the arena's bytes by `bytes`, over which the fields appended so far were computed.
     func load(_ bytes: Span<UInt8>) {
         byteCount = 0
@@ -266,6 +297,17 @@ public final class MessageHead {
     /// Appends a field with a known name and a value that is in the arena already.
     public func append(_ name: HeaderName, value: ByteRange) {
         append(HeaderField(name: name, nameRange: store(name.text.bytes), valueRange: value))
+    }
+
+    /// Appends a field from its line, `name: value` with a name of `nameCount` bytes: one copy in, one copy out.
+    public func append(_ name: HeaderName, line: Span<UInt8>, nameCount: Int) {
+        precondition(nameCount >= 0 && nameCount &+ 2 <= line.count)
+        let range = store(line)
+        let start = Int(range.offset)
+        append(
+            HeaderField(
+                name: name, nameRange: ByteRange(start, nameCount),
+                valueRange: ByteRange(start &+ nameCount &+ 2, line.count &- nameCount &- 2)))
     }
 
     /// Deletes field `index`.

@@ -56,6 +56,9 @@ open class HTTP2Stream {
     /// `count` bytes of ``outgoing`` went into the output.
     open func outgoingTaken(count: Int) {}
 
+    /// Our direction is over: END_STREAM went into the output, with the last body byte, trailers or a head alone.
+    open func outgoingEnded() {}
+
     /// The last event: the stream is over, ``id`` is 0, and the session forgets it when this returns. Body bytes not
     /// consumed by now need not be.
     open func closed(_ end: StreamEnd) {}

@@ -7,7 +7,9 @@ extension HTTP2Session {
     /// A frame went out.
     final func frameSent(_ frame: UnsafePointer<nghttp2_frame>) {
         let header = unsafe frame.pointee.hd
-        if header.type == FrameHeader.reset {
+        if header.type == FrameHeader.data || header.type == FrameHeader.headers {
+            if header.flags & FrameHeader.endStream != 0 { stream(header.stream_id)? { $0.outgoingEnded() } }
+        } else if header.type == FrameHeader.reset {
             let stream = self.stream(header.stream_id)
             let provoked = stream.map { $0 { $0.state.isDisjoint(with: [.cancelled, .lost]) } } ?? false
             if provoked, case .fail(let code, let reason) = guards.countReset() { fail(code, reason) }

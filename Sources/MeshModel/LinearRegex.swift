@@ -47,11 +47,54 @@ public struct LinearRegex: Sendable {
         automaton = if let table = StateTable(positions) { .table(table) } else { .positions(positions) }
     }
 
-    /// True if the whole of `text` fits. Allocates only for patterns whose table would be too large.
+    /// True if the whole of `text` fits. Does not allocate.
     public func matches(_ text: Span<UInt8>) -> Bool {
         switch automaton {
-        case .table(let table): table.matches(text)
-        case .positions(let positions): positions.matches(text)
+        case .table(let table): return table.accepts(table.state(after: text, from: StateTable.start))
+        case .positions:
+            var run = Run()
+            feed(text, to: &run)
+            return accepts(run)
+        }
+    }
+
+    /// How far a text that arrives in pieces has come. Lives on the stack; belongs to one expression and one text.
+    public struct Run: Sendable {
+        /// The state of a table.
+        fileprivate var state = StateTable.start
+        /// The positions of an expression without a table.
+        fileprivate var positions = PositionAutomaton.Positions.start
+
+        /// Before the first byte.
+        public init() {}
+    }
+
+    /// Goes on with the next bytes of the text.
+    public func feed(_ text: Span<UInt8>, to run: inout Run) {
+        switch automaton {
+        case .table(let table): run.state = table.state(after: text, from: run.state)
+        case .positions(let positions):
+            var index = 0
+            while index < text.count {
+                positions.step(&run.positions, text[index])
+                index &+= 1
+            }
+        }
+    }
+
+    /// Goes on with the next byte of the text.
+    public func feed(_ byte: UInt8, to run: inout Run) {
+        switch automaton {
+        case .table(let table): run.state = table.step(run.state, byte)
+        case .positions(let positions): positions.step(&run.positions, byte)
+        }
+    }
+
+    /// True if the text fits as far as it came.
+    public func accepts(_ run: Run) -> Bool {
+        switch automaton {
+        case .table(let table): table.accepts(run.state)
+        case .positions(let positions): positions.accepts(run.positions)
         }
     }
 
@@ -111,6 +154,11 @@ private struct PositionAutomaton: Sendable {
     private(set) var accepting: BitSet
     /// For every byte the positions that take it.
     private(set) var taking: [BitSet] = []
+    /// Words of a set; the sets above, one behind the other.
+    private var wordCount = 0
+    private var flatFollow: [UInt64] = []
+    private var flatTaking: [UInt64] = []
+    private var flatAccepting: [UInt64] = []
 
     private struct Fragment {
         var isNullable: Bool
@@ -134,6 +182,7 @@ private struct PositionAutomaton: Sendable {
             for (position, bytes) in bytes.enumerated() where bytes.contains(UInt8(byte)) { set.insert(position) }
             return set
         }
+        flatten()
     }
 
     private mutating func add(_ node: RegexNode) -> Fragment {
@@ -199,13 +248,58 @@ private struct PositionAutomaton: Sendable {
         return start
     }
 
-    func matches(_ text: Span<UInt8>) -> Bool {
-        var state = start
-        for index in text.indices {
-            state = step(state, text[index])
-            if state.isEmpty { return false }
+    // MARK: Matching, without allocation
+
+    /// A set of at most ``LinearRegex/maximumPositions`` positions, on the stack.
+    struct Positions: Sendable {
+        var words: InlineArray<32, UInt64>
+
+        /// Before the first byte.
+        static var start: Positions {
+            var words = InlineArray<32, UInt64>(repeating: 0)
+            words[0] = 1
+            return Positions(words: words)
         }
-        return !state.isDisjoint(with: accepting)
+    }
+
+    /// Lays the sets out for ``step(_:_:)``, once all positions are known.
+    private mutating func flatten() {
+        wordCount = (capacity + 63) / 64
+        flatFollow = follow.flatMap(\.words)
+        flatTaking = taking.flatMap(\.words)
+        flatAccepting = accepting.words
+    }
+
+    func step(_ positions: inout Positions, _ byte: UInt8) {
+        var next = InlineArray<32, UInt64>(repeating: 0)
+        var word = 0
+        while word < wordCount {
+            var rest = positions.words[word]
+            while rest != 0 {
+                let row = (word &* 64 &+ rest.trailingZeroBitCount) &* wordCount
+                rest &= rest &- 1
+                var column = 0
+                while column < wordCount {
+                    next[column] |= flatFollow[row &+ column]
+                    column &+= 1
+                }
+            }
+            word &+= 1
+        }
+        word = 0
+        while word < wordCount {
+            positions.words[word] = next[word] & flatTaking[Int(byte) &* wordCount &+ word]
+            word &+= 1
+        }
+    }
+
+    func accepts(_ positions: Positions) -> Bool {
+        var word = 0
+        while word < wordCount {
+            if positions.words[word] & flatAccepting[word] != 0 { return true }
+            word &+= 1
+        }
+        return false
     }
 }
 
@@ -252,12 +346,20 @@ private struct StateTable: Sendable {
         accepting = states.map { !$0.isDisjoint(with: automaton.accepting) }
     }
 
-    func matches(_ text: Span<UInt8>) -> Bool {
-        var state = 1
-        for index in text.indices {
-            state = Int(next[state &* classCount &+ Int(classes[Int(text[index])])])
-            if state == 0 { return false }
+    /// The state before the first byte.
+    static let start = 1
+
+    func step(_ state: Int, _ byte: UInt8) -> Int { Int(next[state &* classCount &+ Int(classes[Int(byte)])]) }
+
+    func state(after text: Span<UInt8>, from start: Int) -> Int {
+        var state = start
+        var index = 0
+        while index < text.count, state != 0 {
+            state = step(state, text[index])
+            index &+= 1
         }
-        return accepting[state]
+        return state
     }
+
+    func accepts(_ state: Int) -> Bool { accepting[state] }
 }

@@ -69,6 +69,12 @@ indirect enum RegexNode: Sendable {
     case alternatives([RegexNode])
     case repetition(RegexNode, Int, Int?)
 
+    /// True for what takes no character and is no anchor, as it is written.
+    var isEmpty: Bool {
+        if case .empty = self { return true }
+        return false
+    }
+
     /// Characters when all repetitions are written out; a large number stands for all that are too large.
     var positionCount: Int {
         switch self {
@@ -126,7 +132,11 @@ struct RegexParser {
         defer { depth -= 1 }
         guard depth <= Self.maximumDepth else { throw error("groups are nested too deeply") }
         var branches = [try sequence()]
-        while take("|") { branches.append(try sequence()) }
+        while take("|") {
+            let branch = try sequence()
+            // Nothing a second time changes nothing.
+            if !branch.isEmpty || !branches.contains(where: \.isEmpty) { branches.append(branch) }
+        }
         return branches.count == 1 ? branches[0] : .alternatives(branches)
     }
 
@@ -140,8 +150,10 @@ struct RegexParser {
                 node = .repetition(node, minimum, maximum)
                 let next = position
                 if try quantifier() != nil { throw error("a repetition cannot be repeated", next) }
+                // Written out, nothing repeated 1000 times within 1000 times … would take for ever.
+                if node.positionCount == 0 { node = .empty }
             }
-            nodes.append(node)
+            if !node.isEmpty { nodes.append(node) }
         }
         return nodes.count == 1 ? nodes[0] : nodes.isEmpty ? .empty : .sequence(nodes)
     }

@@ -33,6 +33,7 @@ public final class EventLoop {
     private var wheel: TimerWheel
     private var graveyard: [Unmanaged<EventSource>] = unsafe []
     private var isRunning = false
+    private var hasWork = false
     private var counts = LoopStatistics()
     /// When the last turn ended: what the next wait is counted from.
     private var turnEnd: Instant
@@ -142,6 +143,9 @@ public final class EventLoop {
     /// Ends ``run()`` after the current turn. On the loop's thread only; from others through the mailbox.
     public func stop() { isRunning = false }
 
+    /// The next turn does not wait: its owner has work left over.
+    public func turnAgain() { hasWork = true }
+
     /// Waits at most `milliseconds` for events or a timer and handles what there is: for tests, and for owners with a
     /// loop of their own.
     public func turn(atMost milliseconds: Int32) {
@@ -199,6 +203,10 @@ public final class EventLoop {
 
     /// Milliseconds that epoll may wait, rounded up; -1 without a timer.
     private func timeout() -> Int32 {
+        if hasWork {
+            hasWork = false
+            return 0
+        }
         guard let delay = wheel.delay(from: turnEnd) else { return -1 }
         return Int32(clamping: delay / 1_000_000 &+ (delay % 1_000_000 == 0 ? 0 : 1))
     }

@@ -18,6 +18,13 @@ public enum ThisProcess {
         return pages &* sysconf(Int32(_SC_PAGESIZE))
     }
 
+    /// Processor time that the process has used, user and system, in nanoseconds.
+    public static func processorNanoseconds() -> UInt64 {
+        var time = timespec()
+        guard unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) == 0 else { return 0 }
+        return UInt64(clamping: time.tv_sec) &* 1_000_000_000 &+ UInt64(clamping: time.tv_nsec)
+    }
+
     /// Open descriptors; 0 if /proc is not mounted.
     public static func openDescriptorCount() -> Int {
         guard let directory = unsafe opendir("/proc/self/fd") else { return 0 }

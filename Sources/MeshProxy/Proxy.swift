@@ -1,65 +1,162 @@
 import MeshCore
 import MeshModel
 import MeshNet
+import Synchronization
+
+/// How the data plane runs, beside what it serves.
+public struct ProxyOptions: Sendable {
+    /// Loops, one thread each; at least 1.
+    public var loops: Int
+    /// Where the admin endpoint listens; nil: nowhere.
+    public var admin: SocketAddress?
+
+    /// `loops` loops; the admin endpoint at `admin`.
+    public init(loops: Int = 1, admin: SocketAddress? = nil) {
+        self.loops = loops
+        self.admin = admin
+    }
+}
 
 /// The data plane of one process: a loop per thread, each with its own listeners, pools and counters.
 public final class Proxy: Sendable {
     private let workers: [WorkerReference]
-    /// The addresses listened on, in the model's order; ports of 0 are filled in.
-    public let addresses: [SocketAddress]
-
+    private let services: ProcessServices
+    private let admin: AdminListener?
+    private let loops: Int
     private let finished = Tally()
+    private let state: Mutex<State>
 
-    /// A worker for the one thread that runs it.
-    private struct WorkerReference: @unchecked Sendable {
-        let worker: Worker
-        let mailbox: Mailbox
+    private struct State {
+        var snapshot: Snapshot
+        var addresses: [SocketAddress]
     }
 
-    /// Binds every listener of `model`, then starts `loops` threads: an error leaves nothing running.
-    public init(_ model: Model, loops: Int) throws(ProxyError) {
-        let snapshot = try Snapshot(model)
+    /// Binds every listener of `model`, then starts the threads: an error leaves nothing running.
+    ///
+    /// - Throws: one line that says what cannot be served or opened.
+    public init(_ model: Model, _ options: ProxyOptions) throws(ProxyError) {
+        loops = max(options.loops, 1)
+        services = ProcessServices()
         var workers: [WorkerReference] = []
-        var sockets: [(address: SocketAddress, listener: Int)] = []
-        for (index, listener) in model.listeners.enumerated() {
-            for address in try Self.addresses(of: listener) { sockets.append((address: address, listener: index)) }
-        }
-        for loop in 0..<max(loops, 1) {
-            let worker = try Worker(snapshot: snapshot, seed: Clock.now().nanoseconds &+ UInt64(loop))
-            for index in sockets.indices {
-                let (wanted, listener) = sockets[index]
-                let fd = try Socket.listen(wanted, reusePort: loops > 1)
-                // A port of 0 is chosen by the first loop; the others join it.
-                if loop == 0 { sockets[index].address = Socket.localAddress(fd) ?? wanted }
-                let limits = model.listeners[listener].limits
-                let source = ListenerSource(fd: fd, index: listener, limits: limits, worker: worker)
-                worker.listeners.append(source)
-                worker.loop.add(source, [.readable])
-            }
-            workers.append(WorkerReference(worker: worker, mailbox: worker.loop.mailbox))
+        for loop in 0..<loops {
+            let seed = Clock.wall() ^ (UInt64(loop) << 32)
+            workers.append(WorkerReference(try Worker(process: services, seed: seed)))
         }
         self.workers = workers
-        addresses = sockets.map(\.address)
+        admin = options.admin.map { _ in AdminListener(workers: workers) }
+        let snapshot = try Snapshot(model, admin: admin)
+        let bound = try BoundSockets(of: snapshot, besides: [], loops: loops, admin: options.admin)
+        state = Mutex(State(snapshot: snapshot, addresses: bound.addresses))
+        for warning in snapshot.warnings { services.warnings.say(warning) }
+        admin?.adopted(snapshot)
         let finished = finished
-        for reference in workers {
-            try LoopThread.spawn {
+        for (index, reference) in workers.enumerated() {
+            // Before the thread starts, nobody else knows the worker.
+            reference.worker.adopt(snapshot, sockets: bound.sockets[index])
+            try LoopThread.spawn(name: "loop-\(index)") {
                 reference.worker.loop.run()
                 finished.add()
             }
         }
     }
 
-    /// Hands a new model to every loop. Listeners must be the same; what changed there needs a restart.
+    /// The addresses listened on, in the model's order, the admin endpoint aside; ports of 0 are filled in.
+    public var addresses: [SocketAddress] { state.withLock { $0.addresses } }
+
+    /// Hands a new model to every loop: listeners that are new are opened before, those that are gone end with their
+    /// connections; what is in flight finishes as it began. An error changes nothing.
     public func publish(_ model: Model) throws(ProxyError) {
-        let snapshot = try Snapshot(model)
-        for reference in workers { reference.mailbox.post { reference.worker.adopt(snapshot) } }
+        let old = state.withLock { $0.snapshot }
+        do throws(ProxyError) {
+            let snapshot = try Snapshot(model, previous: old, admin: admin)
+            let bound = try BoundSockets(
+                of: snapshot, besides: old.listeners.map(\.key), loops: loops, admin: nil)
+            for warning in snapshot.warnings { services.warnings.say(warning) }
+            for (index, reference) in workers.enumerated() {
+                let sockets = bound.sockets[index]
+                reference.post { $0.adopt(snapshot, sockets: sockets) }
+            }
+            state.withLock {
+                $0.snapshot = snapshot
+                $0.addresses += bound.addresses
+            }
+            admin?.adopted(snapshot)
+        } catch {
+            admin?.rejected()
+            throw error
+        }
     }
 
-    /// Stops accepting, ends idle connections, and waits until every exchange is done: true, or false if `seconds` pass
-    /// before that.
+    /// Says that a configuration was refused before it became a model: for the metrics.
+    public func noteRejection() { admin?.rejected() }
+
+    /// Fails readiness, stops accepting, ends idle connections, and waits until every exchange is done: true, or false
+    /// if `seconds` pass before that.
     public func drain(within seconds: Int) -> Bool {
-        for reference in workers { reference.mailbox.post { reference.worker.drain() } }
-        return finished.wait(for: workers.count, seconds: seconds)
+        admin?.beginDraining()
+        for reference in workers { reference.post { $0.drain() } }
+        let done = finished.wait(for: workers.count, seconds: seconds)
+        services.finish()
+        return done
+    }
+}
+
+/// A worker as other threads know it: only its mailbox may be used.
+struct WorkerReference: @unchecked Sendable {
+    /// For the loop's own thread, and before that runs.
+    let worker: Worker
+    private let mailbox: Mailbox
+
+    init(_ worker: Worker) {
+        self.worker = worker
+        mailbox = worker.loop.mailbox
+    }
+
+    /// Runs `job` with the worker on its loop.
+    func post(_ job: @escaping @Sendable (Worker) -> Void) {
+        let reference = self
+        mailbox.post { job(reference.worker) }
+    }
+}
+
+/// The listening sockets that a snapshot adds, one per loop and address; closed again if one of them cannot be had.
+private struct BoundSockets {
+    var sockets: [[(listener: Int, fd: Int32, address: SocketAddress)]]
+    var addresses: [SocketAddress] = []
+
+    init(
+        of snapshot: Snapshot, besides known: [ListenerKey], loops: Int, admin: SocketAddress?
+    ) throws(ProxyError) {
+        sockets = Array(repeating: [], count: loops)
+        do throws(ProxyError) {
+            for (index, listener) in snapshot.listeners.enumerated() where !known.contains(listener.key) {
+                if listener.admin != nil {
+                    if let admin { try bind(admin, listener: index, loops: 1) }
+                    continue
+                }
+                for address in try Self.addresses(of: listener.model) {
+                    addresses.append(try bind(address, listener: index, loops: loops))
+                }
+            }
+        } catch {
+            for opened in sockets.joined() { Socket.close(opened.fd) }
+            throw error
+        }
+    }
+
+    @discardableResult
+    private mutating func bind(_ wanted: SocketAddress, listener: Int, loops: Int) throws(ProxyError) -> SocketAddress {
+        if wanted.port != 0 { try Socket.checkIsFree(wanted) }
+        var address = wanted
+        for loop in 0..<loops {
+            // A unix socket cannot be shared: the first loop has it alone.
+            if loop > 0, case .unix = wanted { break }
+            let fd = try Socket.listen(address, reusePort: loops > 1)
+            // A port of 0 is chosen by the first loop; the others join it.
+            if loop == 0 { address = Socket.localAddress(fd) ?? wanted }
+            sockets[loop].append((listener, fd, address))
+        }
+        return address
     }
 
     private static func addresses(of listener: Listener) throws(ProxyError) -> [SocketAddress] {

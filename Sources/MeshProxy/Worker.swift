@@ -1,88 +1,294 @@
 import MeshCore
 import MeshHTTP
+import MeshModel
 import MeshNet
+import MeshTelemetry
 
-/// One loop with everything that its connections share: buffers, pools, counters, the snapshot.
+/// One loop with everything that its connections share: buffers, pools of objects, counters, the configuration.
 final class Worker: LoopHooks {
     let loop: EventLoop
     let pools = BufferPools()
-    var snapshot: Snapshot
+    let metrics = LoopMetrics()
+    let process: ProcessServices
     var random: Random
-    var dirty: [Connection] = []
-    private var resumed: [DownstreamConnection] = []
-    var counters = Counters()
-    private(set) var backends: [BackendPool] = []
-    private var idleExchanges: [Exchange] = []
+    private(set) var configuration: LoopConfiguration!
     private(set) var isDraining = false
-    /// Everything accepted and still open, by descriptor; touched once per connection, never per request.
-    private var connections: [Int32: DownstreamConnection] = [:]
-    var listeners: [ListenerSource] = []
+    private(set) var listeners: [ListenerSource] = []
 
-    init(snapshot: Snapshot, seed: UInt64) throws(ProxyError) {
+    private var dirty: [Link<Connection>] = []
+    private var resumed: [Link<Connection>] = []
+    private var retired: [AnyObject] = []
+    private var origins: [OriginKey: DownstreamOrigin] = [:]
+    private var endpointsInUse: [EndpointPool] = []
+    private var names: Resolver?
+    /// Accepted and still open, linked through the connections.
+    private var first: Link<Connection>?
+    private(set) var downstreamCount = 0
+    private var exchanges: [Exchange] = []
+    private var downstreamStreams: [HTTP2DownstreamStream] = []
+    private var upstreamStreams: [HTTP2UpstreamStream] = []
+    private var log = LogBuffer()
+    private var logWriter: LogWriter?
+    private var wallOffset: UInt64 = 0
+    private var wallChecked = Instant(nanoseconds: 0)
+
+    /// Objects of one kind that are kept for reuse; what a burst needed beyond goes back.
+    private static let keptObjects = 512
+    /// Rounds of writing and resumed reading after one event before the others have their turn.
+    private static let roundLimit = 8
+
+    private struct OriginKey: Hashable {
+        let listener: ObjectIdentifier
+        let section: Int
+    }
+
+    init(process: ProcessServices, seed: UInt64) throws(ProxyError) {
         loop = try EventLoop()
-        self.snapshot = snapshot
+        self.process = process
         random = Random(seed: seed)
         super.init()
         loop.hooks = self
-        backends = snapshot.backends.map { BackendPool($0, worker: self) }
     }
 
+    // MARK: Turns
+
+    /// Marks `connection` to be written after the current event.
+    func markDirty(_ connection: Connection) { dirty.append(Link(connection)) }
+
+    /// Lets `connection` go on reading, and with what it holds, after the current event.
+    func resume(_ connection: Connection) { if !connection.isClosed { resumed.append(Link(connection)) } }
+
+    /// Keeps `object` to the end of the turn: it may be what is running.
+    func retire(_ object: AnyObject) { retired.append(object) }
+
     override func afterEvent() {
+        var round = 0
+        while !(dirty.isEmpty && resumed.isEmpty), round < Self.roundLimit {
+            flushDirty()
+            goOn()
+            round &+= 1
+        }
+    }
+
+    private func flushDirty() {
         var index = 0
         // Flushing may make more connections dirty.
         while index < dirty.count {
-            dirty[index].flush()
+            let link = dirty[index]
+            link { $0.flush() }
             index &+= 1
         }
-        if index > 0 { dirty.removeAll(keepingCapacity: true) }
+        dirty.removeAll(keepingCapacity: true)
+    }
+
+    private func goOn() {
+        if resumed.isEmpty { return }
+        var index = 0
+        let count = resumed.count
+        while index < count {
+            let link = resumed[index]
+            link { $0.resume() }
+            index &+= 1
+        }
+        resumed.removeFirst(count)
     }
 
     override func afterTurn() {
-        // Pipelined requests take turns with other connections' events.
-        while let connection = resumed.popLast() {
-            connection.received()
-            afterEvent()
+        afterEvent()
+        // A fast pair of peers can go on for ever: others come in between.
+        if !(dirty.isEmpty && resumed.isEmpty) {
+            keepLinked()
+            loop.turnAgain()
         }
+        if !retired.isEmpty { retired.removeAll(keepingCapacity: true) }
+        if !log.isEmpty, let logWriter { writeLog(logWriter) }
     }
 
-    /// Lets `connection` go on with input that it holds, after the events of this turn.
-    func resume(_ connection: DownstreamConnection) { resumed.append(connection) }
-
-    /// Takes the new snapshot; pools of backends that stay as they are keep their connections.
-    func adopt(_ snapshot: Snapshot) {
-        let old = backends
-        backends = snapshot.backends.map { fresh in
-            if let kept = old.first(where: { $0.backend.model == fresh.model }) { return kept }
-            return BackendPool(fresh, worker: self)
-        }
-        self.snapshot = snapshot
-        for pool in old where !backends.contains(where: { $0 === pool }) { pool.closeIdle() }
+    /// Links to connections that close in this turn do not outlive it.
+    private func keepLinked() {
+        dirty.removeAll { $0 { $0.isClosed } }
+        resumed.removeAll { $0 { $0.isClosed } }
     }
+
+    // MARK: Configuration
+
+    /// Serves `snapshot` from here on. Pools of backends that stay keep their connections; `sockets` are new listening
+    /// sockets, by index of the snapshot's listeners.
+    func adopt(_ snapshot: Snapshot, sockets: [(listener: Int, fd: Int32, address: SocketAddress)]) {
+        var old: [String: BackendPool] = [:]
+        for pool in configuration?.backends ?? [] { old[pool.backend.name] = pool }
+        let backends = snapshot.backends.map { served in
+            guard let pool = old.removeValue(forKey: served.name) else { return BackendPool(served, worker: self) }
+            pool.adopt(served)
+            return pool
+        }
+        for pool in old.values { pool.retire() }
+        let configuration = LoopConfiguration(snapshot, backends: backends, metrics: metrics)
+        self.configuration = configuration
+        logWriter = snapshot.logFormat.isOff ? nil : process.logWriter()
+        origins = [:]
+        adoptListeners(configuration, sockets)
+    }
+
+    private func adoptListeners(
+        _ configuration: LoopConfiguration, _ sockets: [(listener: Int, fd: Int32, address: SocketAddress)]
+    ) {
+        for source in listeners { source.wanted = -1 }
+        for (index, served) in configuration.snapshot.listeners.enumerated() {
+            for source in listeners where source.key == served.key { source.wanted = index }
+        }
+        let gone = listeners.filter { $0.wanted < 0 }
+        listeners.removeAll { $0.wanted < 0 }
+        for source in gone { source.retire() }
+        for source in listeners { source.adopt(source.wanted, configuration) }
+        for (listener, fd, address) in sockets {
+            let key = configuration.snapshot.listeners[listener].key
+            let source = ListenerSource(fd: fd, address: address, key: key, worker: self)
+            source.adopt(listener, configuration)
+            if isDraining { loop.add(source, [.readable]); source.retire(); continue }
+            listeners.append(source)
+            loop.add(source, [.readable])
+        }
+        if !gone.isEmpty { drainConnections { $0.isOfRetiredListener } }
+    }
+
+    /// What TLS connections of one section share.
+    func origin(_ listener: ListenerSource, _ served: ServedListener, section: Int) -> DownstreamOrigin {
+        let key = OriginKey(listener: ObjectIdentifier(listener), section: section)
+        if let known = origins[key] { return known }
+        let made = DownstreamOrigin(listener, served, section: served.sections[section].name)
+        origins[key] = made
+        return made
+    }
+
+    /// The loop's resolver, made when the first name needs it; nil if it cannot be made.
+    func resolver() -> Resolver? {
+        if names == nil { names = try? Resolver(loop: loop) }
+        return names
+    }
+
+    // MARK: Connections
+
+    /// An accepted connection.
+    func opened(_ connection: Connection) {
+        connection.next = first
+        first? { $0.previous = Link(connection) }
+        first = Link(connection)
+        downstreamCount &+= 1
+        metrics.downstreamOpened(listener: connection.listenerSlot)
+    }
+
+    /// A connection of either side is closed.
+    func closed(_ connection: Connection) {
+        connection.counter?.close()
+        if let endpoint = connection.endpoint {
+            return endpoint.connectionClosed(wasEstablished: connection.isEstablished)
+        }
+        if let previous = connection.previous { previous { $0.next = connection.next } } else { first = connection.next }
+        connection.next? { $0.previous = connection.previous }
+        connection.next = nil
+        connection.previous = nil
+        downstreamCount &-= 1
+        metrics.downstreamClosed(listener: connection.listenerSlot)
+        stopIfDone()
+    }
+
+    /// Keeps a retired endpoint's pool until its last connection is closed.
+    func keep(_ endpoint: EndpointPool) { endpointsInUse.append(endpoint) }
+
+    func forget(_ endpoint: EndpointPool) {
+        retire(endpoint)
+        endpointsInUse.removeAll { $0 === endpoint }
+    }
+
+    // MARK: Draining
 
     /// Stops accepting, ends idle connections and lets the others end with their exchange; stops the loop when none is
-    /// left.
+    /// left. The admin endpoint stays until then.
     func drain() {
         guard !isDraining else { return }
         isDraining = true
-        for listener in listeners { loop.close(listener) }
-        for connection in connections.values { connection.drain() }
-        if connections.isEmpty { loop.stop() }
+        let (admin, serving) = (listeners.filter(\.isAdmin), listeners.filter { !$0.isAdmin })
+        listeners = admin
+        for listener in serving { listener.retire() }
+        drainConnections { !$0.isOfAdmin }
+        stopIfDone()
     }
 
-    func opened(_ connection: DownstreamConnection) { connections[connection.fd] = connection }
-
-    func closed(_ connection: DownstreamConnection) {
-        connections[connection.fd] = nil
-        if isDraining && connections.isEmpty { loop.stop() }
+    private func drainConnections(where matches: (Connection) -> Bool) {
+        var cursor = first
+        while let link = cursor {
+            cursor = link { connection in
+                let next = connection.next
+                if matches(connection) { connection.drain() }
+                return next
+            }
+        }
     }
 
-    func leaseExchange() -> Exchange { idleExchanges.popLast() ?? Exchange(worker: self) }
+    private func stopIfDone() {
+        guard isDraining else { return }
+        var cursor = first
+        while let link = cursor {
+            if link({ !$0.isOfAdmin }) { return }
+            cursor = link { $0.next }
+        }
+        for listener in listeners { listener.retire() }
+        listeners = []
+        loop.stop()
+    }
 
-    func release(_ exchange: Exchange) { if idleExchanges.count < 1024 { idleExchanges.append(exchange) } }
-}
+    // MARK: Objects for reuse
 
-/// What a loop has counted.
-struct Counters: Sendable {
-    var requests: UInt64 = 0
-    var answers: [Reason: UInt64] = [:]
+    func leaseExchange() -> Exchange { exchanges.popLast() ?? Exchange(worker: self) }
+
+    func release(_ exchange: Exchange) {
+        if exchanges.count < Self.keptObjects { exchanges.append(exchange) } else { retire(exchange) }
+    }
+
+    func leaseDownstreamStream() -> HTTP2DownstreamStream {
+        downstreamStreams.popLast() ?? HTTP2DownstreamStream(worker: self)
+    }
+
+    func release(_ stream: HTTP2DownstreamStream) {
+        if downstreamStreams.count < Self.keptObjects { downstreamStreams.append(stream) } else { retire(stream) }
+    }
+
+    func leaseUpstreamStream() -> HTTP2UpstreamStream {
+        upstreamStreams.popLast() ?? HTTP2UpstreamStream(worker: self)
+    }
+
+    func release(_ stream: HTTP2UpstreamStream) {
+        if upstreamStreams.count < Self.keptObjects { upstreamStreams.append(stream) } else { retire(stream) }
+    }
+
+    // MARK: Records
+
+    /// Accounts for an exchange or stream that ended; `fill` adds what only the log needs.
+    func record(_ record: consuming ExchangeRecord, _ fill: (inout ExchangeRecord) -> Void) {
+        metrics.exchangeFinished(record)
+        guard let logWriter else { return }
+        record.wallTime = wallTime(of: record.started)
+        fill(&record)
+        configuration.snapshot.logFormat.append(record, names: metrics, to: &log)
+        if log.count > 64 * 1024 { writeLog(logWriter) }
+    }
+
+    private func wallTime(of instant: Instant) -> UInt64 {
+        // Clocks drift and jump: the offset is looked at again every second.
+        if loop.now > wallChecked {
+            wallOffset = Clock.wall() &- Clock.now().nanoseconds
+            wallChecked = loop.now.advanced(byNanoseconds: 1_000_000_000)
+        }
+        return instant.nanoseconds &+ wallOffset
+    }
+
+    private func writeLog(_ writer: LogWriter) {
+        writer.write(log.take())
+        let dropped = log.takeDropped()
+        if dropped > 0 { metrics.logLinesDropped(dropped) }
+    }
+
+    /// Says one line to people, no more often than the process allows.
+    func warn(_ line: String) { process.warnings.say(line) }
 }

@@ -26,24 +26,11 @@ public struct PeerCertificate: Sendable {
 
     /// The certificate in PEM form.
     public var pem: String {
-        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-        var text = Array("-----BEGIN CERTIFICATE-----\n".utf8)
-        var column = 0
-        for start in stride(from: 0, to: der.count, by: 3) {
-            let left = der.count - start
-            let second = left > 1 ? Int(der[start + 1]) : 0
-            let third = left > 2 ? Int(der[start + 2]) : 0
-            let group = Int(der[start]) << 16 | second << 8 | third
-            text.append(alphabet[group >> 18])
-            text.append(alphabet[group >> 12 & 63])
-            text.append(left > 1 ? alphabet[group >> 6 & 63] : UInt8(ascii: "="))
-            text.append(left > 2 ? alphabet[group & 63] : UInt8(ascii: "="))
-            column += 4
-            if column == 64 || left <= 3 {
-                text.append(UInt8(ascii: "\n"))
-                column = 0
-            }
+        let encoded = Base64.encode(der)
+        var text = "-----BEGIN CERTIFICATE-----\n"
+        for start in stride(from: 0, to: encoded.count, by: 64) {
+            text += String(decoding: encoded[start..<min(start + 64, encoded.count)], as: UTF8.self) + "\n"
         }
-        return String(decoding: text, as: UTF8.self) + "-----END CERTIFICATE-----\n"
+        return text + "-----END CERTIFICATE-----\n"
     }
 }

@@ -4,67 +4,81 @@ import MeshModel
 import MeshNet
 import MeshProxy
 
-let usage = """
-    martlet-proxy: the data plane.
-
-      martlet-proxy --forward LISTEN ENDPOINT [--loops N]
-
-    Serves HTTP/1.1 on LISTEN and forwards every request to ENDPOINT. Addresses are IP:PORT or unix:PATH.
-
-      martlet-proxy --forward 127.0.0.1:8080 127.0.0.1:9000
-    """
-
 /// Writes one line at once, also into a pipe.
-func say(_ text: String, to descriptor: Int32) {
+func say(_ text: String, to descriptor: Int32 = 2) {
     let line = Array((text + "\n").utf8)
+    // SAFETY: the bytes are read during the call only. What cannot be written has nowhere else to go.
     _ = unsafe line.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
 }
 
 /// Ends the process with one line that says what is wrong.
 func fail(_ message: String) -> Never {
-    say("martlet-proxy: \(message)", to: 2)
+    say("martlet-proxy: \(message)")
     exit(2)
 }
 
-/// The model of `--forward`: one listener, one rule, one backend.
-func forwarding(from listen: String, to endpoint: String) -> Model {
-    guard let from = SocketAddress(listen) else { fail("--forward: \"\(listen)\" is not IP:PORT") }
-    guard let to = SocketAddress(endpoint) else { fail("--forward: \"\(endpoint)\" is not IP:PORT or unix:PATH") }
-    var address = EndpointAddress.ip(to.host, port: to.port)
-    if case .unix(let path) = to { address = .unix(path: path) }
-    let rule = RouteRule(name: "forward/0", backends: [WeightedBackend(.backend("forward"))])
-    let section = Section(
-        name: "forward", protocol: .http, routes: [Route(name: "forward", rules: [rule])])
-    return Model(
-        listeners: [Listener(address: .ip(from.host, port: from.port), sections: [section])],
-        backends: [Backend(name: "forward", endpoints: [Endpoint(address)])])
+/// The model in `file`, verified.
+func load(_ file: String) throws(ProxyError) -> Model {
+    let bytes = try FileContents.read(file, limit: 1 << 30)
+    do throws(ProxyError) {
+        return try Model.decode(bytes)
+    } catch {
+        throw ProxyError("\(file): \(error)")
+    }
 }
 
-var arguments = Array(CommandLine.arguments.dropFirst())
-if arguments.isEmpty || arguments.contains("--help") || arguments.contains("-h") {
-    print(usage)
-    exit(arguments.isEmpty ? 2 : 0)
+/// `REVISION: 2 listeners, 10 backends`.
+func summary(_ model: Model) -> String {
+    func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
+    let listeners = count(model.listeners.count, "listener")
+    return "configuration \(model.revision): \(listeners), \(count(model.backends.count, "backend"))"
 }
-var loops = 1
-if let index = arguments.firstIndex(of: "--loops") {
-    guard index + 1 < arguments.count, let count = Int(arguments[index + 1]), (1...256).contains(count) else {
-        fail("--loops wants a number from 1 to 256")
-    }
-    loops = count
-    arguments.removeSubrange(index...index + 1)
-}
-guard arguments.count == 3, arguments[0] == "--forward" else { fail("unknown arguments; see --help") }
-Signals.hold()
-ProcessLimits.raiseDescriptors()
-do throws(ProxyError) {
-    let proxy = try Proxy(forwarding(from: arguments[1], to: arguments[2]), loops: loops)
-    say("listening on \(proxy.addresses.map(\.description).joined(separator: ", "))", to: 1)
+
+func drainSeconds(_ model: Model) -> Int { Int(clamping: model.settings.drainTimeout.nanoseconds / 1_000_000_000 + 1) }
+
+/// Serves until a signal ends it; returns the exit code.
+func serve(_ arguments: Arguments) throws(ProxyError) -> Int32 {
+    Signals.hold()
+    var model = try load(arguments.snapshot)
+    let loops = arguments.loops ?? ThisProcess.processorCount()
+    // Per loop two sockets for each listener (IPv6 and IPv4), and a handful of its own.
+    try ProcessLimits.requireDescriptors(loops * (2 * model.listeners.count + 8))
+    let proxy = try Proxy(model, ProxyOptions(loops: loops, admin: arguments.admin))
+    say("martlet-proxy: serving at \(proxy.addresses.map(\.description).joined(separator: ", ")), \(summary(model))")
     while true {
-        switch Signals.wait() {
-        case SIGHUP: continue
-        default: exit(proxy.drain(within: 30) ? 0 : 1)
+        guard Signals.wait() == SIGHUP else { break }
+        do throws(ProxyError) {
+            let new = try load(arguments.snapshot)
+            guard new != model else {
+                say("martlet-proxy: configuration unchanged")
+                continue
+            }
+            try proxy.publish(new)
+            model = new
+            say("martlet-proxy: adopted \(summary(model))")
+        } catch {
+            say("martlet-proxy: \(error); nothing is changed")
         }
     }
+    Signals.letGo()
+    say("martlet-proxy: draining for at most \(drainSeconds(model)) s")
+    if proxy.drain(within: drainSeconds(model)) { return 0 }
+    say("martlet-proxy: requests were cut off after \(drainSeconds(model)) s")
+    return 1
+}
+
+do throws(Arguments.Problem) {
+    let arguments = try Arguments(Array(CommandLine.arguments.dropFirst()))
+    do throws(ProxyError) {
+        switch arguments.task {
+        case .help: say(Arguments.usage, to: 1)
+        case .version: say("martlet-proxy \(Release.version)", to: 1)
+        case .check: say("\(arguments.snapshot): valid, \(summary(try load(arguments.snapshot)))", to: 1)
+        case .serve: exit(try serve(arguments))
+        }
+    } catch {
+        fail(error.description)
+    }
 } catch {
-    fail(error.description)
+    fail(error.text)
 }

@@ -40,7 +40,7 @@ struct Compile: ParsableCommand {
         let temporary = output + ".\(ProcessInfo.processInfo.processIdentifier).tmp"
         let attributes: [FileAttributeKey: Any] = [.posixPermissions: 0o600]
         guard FileManager.default.createFile(atPath: temporary, contents: Data(bytes), attributes: attributes) else {
-            throw ProxyError("\(temporary) cannot be written")
+            throw ProxyError("\(output) cannot be written")
         }
         // SAFETY: both paths are copied for the call; the message is copied before anything else can replace it.
         guard unsafe rename(temporary, output) == 0 else {

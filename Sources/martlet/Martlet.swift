@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MeshCore
 
 /// The command for people and for CI. Exit codes: 0 done, 1 the configuration is not valid, 2 wrong usage or something
 /// cannot be read or started.
@@ -8,13 +9,16 @@ struct Martlet: ParsableCommand {
         commandName: "martlet",
         abstract: "An API gateway and service mesh that runs from a directory of Kubernetes Gateway API YAML.",
         discussion: """
+            Exit codes: 0 done, 1 the configuration is not valid, 2 wrong usage, or something cannot be read or started.
+
             Examples:
-              martlet run mesh-config                                serve it, and follow changes
-              martlet validate mesh-config                           everything that is wrong with it, and what to write
-              martlet explain mesh-config GET http://shop.example/   which rule wins, which lose and why
-              martlet compile mesh-config -o edge.snapshot           what martlet-proxy --snapshot reads
+              martlet run mesh-config
+              martlet validate mesh-config
+              martlet explain mesh-config GET http://shop.example/
+              martlet compile mesh-config -o edge.snapshot
             """,
-        subcommands: [Run.self, Validate.self, Compile.self, Version.self])
+        version: "martlet \(Release.version)",
+        subcommands: [Run.self, Validate.self, Explain.self, Compile.self, Version.self])
 }
 
 /// How results are printed.
@@ -40,13 +44,26 @@ enum Entry {
         } catch let code as ExitCode {
             exit(code.rawValue)
         } catch {
-            let text = Martlet.fullMessage(for: error)
             guard Martlet.exitCode(for: error) == .success else {
-                printError(text)
+                printError("martlet: \(usageLine(error))")
                 exit(2)
             }
-            print(text)
+            print(Martlet.fullMessage(for: error))
         }
+    }
+
+    /// What is wrong with the arguments, in one line.
+    private static func usageLine(_ error: Error) -> String {
+        let names = Martlet.configuration.subcommands.map { $0.configuration.commandName ?? "\($0)".lowercased() }
+        let first = CommandLine.arguments.dropFirst().first ?? ""
+        guard names.contains(first) || first.hasPrefix("-") else {
+            return "unknown command \"\(first)\": one of \(names.joined(separator: ", ")); see martlet --help"
+        }
+        var text = Martlet.message(for: error).split(separator: "\n").joined(separator: " ")
+        while text.last == "." { text.removeLast() }
+        let isName = text.hasPrefix("-")
+        let line = isName ? text : text.prefix(1).lowercased() + text.dropFirst()
+        return "\(line); see martlet \(names.contains(first) ? first + " " : "")--help"
     }
 }
 

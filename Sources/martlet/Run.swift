@@ -1,101 +1,79 @@
 import ArgumentParser
-import Foundation
 import MeshCore
 import MeshGatewayAPI
 import MeshModel
+import MeshNet
 
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Serve a configuration, and follow its changes.",
         discussion: """
-            Every change of a file is validated as a whole and then adopted at once; a broken edit is reported and
-            changes nothing. SIGHUP reads everything again. SIGTERM and SIGINT drain and end.
-            Exit code: 0 ended, 1 the configuration is not valid or requests were cut off at the end, 2 it cannot be
-            read or a listener cannot be opened.
+            Every change of a file, also of a certificate that a Secret points at, is validated as a whole and then
+            adopted at once; a broken edit is reported and changes nothing. SIGHUP reads everything again. SIGTERM and
+            SIGINT drain and end; a second one ends at once.
+            Exit code: 0 ended, 1 requests were cut off at the end, 2 nothing could be started.
 
             Examples:
               martlet run mesh-config
               martlet run mesh-config --loops 4 --admin 127.0.0.1:9901
-              martlet run mesh-config --access-log off
+              martlet run mesh-config --admin unix:/run/martlet.sock --access-log off
             """)
 
     @Argument(help: ArgumentHelp("A directory of YAML files, or one file.", valueName: "dir"))
     var directory: String
 
-    @Option(help: "Event loops; one for each core if not given.")
+    @Option(help: ArgumentHelp("Event loops, 1 to 256; one for each processor if not given.", valueName: "n"))
     var loops: Int?
 
-    @Option(help: ArgumentHelp("Where the admin endpoint listens: IP:PORT or unix:PATH.", valueName: "addr"))
+    @Option(
+        help: ArgumentHelp(
+            "Where /live /ready /metrics /config /upstreams /certs and POST /drain are served: IP:PORT or unix:PATH; "
+                + "nowhere if not given.", valueName: "addr"))
     var admin: String?
 
     @Option(help: ArgumentHelp("off, json, or a format; instead of what ProxySettings says.", valueName: "form"))
     var accessLog: String?
 
     func validate() throws {
-        if let loops, !(1...256).contains(loops) { throw ValidationError("--loops wants a number from 1 to 256.") }
+        if let loops, !(1...256).contains(loops) {
+            throw ValidationError("--loops wants a number from 1 to 256, not \(loops).")
+        }
+        if let admin, SocketAddress(admin) == nil {
+            throw ValidationError("--admin wants IP:PORT or unix:PATH, not \"\(admin)\".")
+        }
+        if accessLog == "" { throw ValidationError("--access-log wants off, json, or a format.") }
     }
 
     func run() throws {
-        var source = ConfigurationSource(directory: directory, accessLog: accessLog)
-        let first = try source.load()
-        printDiagnostics(first, directory: directory, to: printError)
-        guard let model = first.model else { throw ExitCode(1) }
-        source.adopt(model)
-        let code: Int32
+        Signals.hold()
+        let serving: Serving
+        let watch: DirectoryWatch
         do throws(ProxyError) {
-            let options = ServingOptions(loops: loops ?? ProcessInfo.processInfo.activeProcessorCount, admin: admin)
-            let serving = try Serving(options, model)
-            printError("martlet: serving \(directory) at \(serving.addresses.joined(separator: ", "))")
-            code = serving.runUntilStopped(watching: directory) { reload(&source, serving) }
+            // Watched before it is read: what changes meanwhile is noticed.
+            watch = try DirectoryWatch(directory)
+            let first = try load()
+            printDiagnostics(first, directory: directory, to: printError)
+            guard let model = first.model else {
+                throw ProxyError("\(directory) is not valid: \(errorCount(first)); nothing is started")
+            }
+            let options = ServingOptions(
+                loops: loops ?? ThisProcess.processorCount(), admin: admin.flatMap { SocketAddress($0) })
+            serving = try Serving(options, model)
+            watch.follow(first.referencedFiles)
         } catch {
             throw Failure(message: error.description)
         }
-        if code != 0 { throw ExitCode(code) }
-    }
-
-    /// Reads everything again and publishes it, if it is valid and different.
-    private func reload(_ source: inout ConfigurationSource, _ serving: Serving) {
-        let translation: Translation
-        do {
-            translation = try source.load()
-        } catch {
-            printError("martlet: \((error as? Failure)?.message ?? "\(error)"); nothing is changed")
-            return
-        }
-        guard let model = translation.model else {
-            printDiagnostics(translation, directory: directory, to: printError)
-            printError("martlet: the configuration is not valid; nothing is changed")
-            return
-        }
-        guard source.differs(model) else {
-            printError("martlet: configuration unchanged")
-            return
-        }
-        printDiagnostics(translation, directory: directory, to: printError)
-        do throws(ProxyError) {
-            try serving.publish(model)
-            source.adopt(model)
-            printError("martlet: configuration \(model.revision) adopted")
-        } catch {
-            printError("martlet: \(error.description); nothing is changed")
-        }
-    }
-}
-
-/// The directory that is served, and what of it is in use.
-struct ConfigurationSource {
-    let directory: String
-    let accessLog: String?
-    private var current: Model?
-
-    init(directory: String, accessLog: String?) {
-        self.directory = directory
-        self.accessLog = accessLog
+        printError(
+            "martlet: serving \(directory) at \(serving.addresses.joined(separator: ", ")), "
+                + "configuration \(serving.model.revision)")
+        if let problem = watch.problem { printError("martlet: \(problem)") }
+        serving.runUntilStopped(following: watch) { reload(serving, watch, $0) }
+        if !serving.drain() { throw ExitCode(1) }
     }
 
     /// Reads and translates everything; the access log of the command line wins.
-    func load() throws -> Translation {
-        var translation = try translation(of: directory)
+    private func load() throws(ProxyError) -> Translation {
+        var translation = try checkedTranslation(of: directory)
         switch accessLog {
         case nil: break
         case "off": translation.model?.settings.accessLog = .off
@@ -105,13 +83,31 @@ struct ConfigurationSource {
         return translation
     }
 
-    /// True if `model` says something else than what is in use.
-    func differs(_ model: Model) -> Bool {
-        var new = model
-        new.revision = current?.revision ?? ""
-        return new != current
+    /// Reads everything again and publishes it, if it is valid and different. A change of a file that changes nothing
+    /// is not worth a line; who asks gets an answer.
+    private func reload(_ serving: Serving, _ watch: DirectoryWatch, _ occasion: Serving.Occasion) {
+        do throws(ProxyError) {
+            let translation = try load()
+            watch.follow(translation.referencedFiles)
+            guard let model = translation.model else {
+                printDiagnostics(translation, directory: directory, to: printError)
+                throw ProxyError("\(directory) is not valid: \(errorCount(translation))")
+            }
+            let changes = Changes(from: serving.model, to: model)
+            guard !changes.isEmpty else {
+                if occasion == .request { printError("martlet: configuration unchanged") }
+                return
+            }
+            printDiagnostics(translation, directory: directory, to: printError)
+            try serving.publish(model)
+            printError("martlet: configuration \(model.revision) adopted: \(changes.text)")
+        } catch {
+            printError("martlet: \(error); nothing is changed")
+        }
     }
 
-    /// Remembers what is in use.
-    mutating func adopt(_ model: Model) { current = model }
+    private func errorCount(_ translation: Translation) -> String {
+        let errors = translation.diagnostics.count { $0.severity == .error }
+        return errors == 1 ? "1 error" : "\(errors) errors"
+    }
 }

@@ -46,10 +46,19 @@ struct Validate: ParsableCommand {
 /// Translates a directory or file; what cannot be read ends the command.
 func translation(of directory: String) throws -> Translation {
     do throws(ProxyError) {
-        return try Translator.load(directory: directory)
+        return try checkedTranslation(of: directory)
     } catch {
         throw Failure(message: error.description)
     }
+}
+
+/// Translates a directory or file, and looks into its certificates.
+func checkedTranslation(of directory: String) throws(ProxyError) -> Translation {
+    var translation = try Translator.load(directory: directory)
+    if let model = translation.model {
+        translation.add(CertificateCheck.diagnostics(model, origins: translation.origins))
+    }
+    return translation
 }
 
 /// Prints every diagnostic with its source line, each followed by an empty line.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MeshCore
 
 struct Version: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -8,8 +9,5 @@ struct Version: ParsableCommand {
               martlet version
             """)
 
-    /// The version of this build.
-    static let number = "0.1.0"
-
-    func run() { printLine("martlet \(Self.number)") }
+    func run() { printLine("martlet \(Release.version)") }
 }

@@ -17,6 +17,7 @@ from harness.http2 import H2Client, H2Server, RawH2  # noqa: E402
 from harness.pki import PKI  # noqa: E402
 from harness.ports import free_port  # noqa: E402
 from harness.proxy import BINARIES, Proxy  # noqa: E402
+from harness.routing import Routed  # noqa: E402
 from harness.upstream import Upstream  # noqa: E402
 
 
@@ -126,6 +127,12 @@ def serve_h2(proxy, h2_upstream):
         proxy.start([*config.simple(proxy.port, made.port, protocol=config.H2C), *documents])
         return made
     return start
+
+
+@pytest.fixture
+def routed(proxy, closing):
+    """Routes to upstreams that are made as they are named: routed.start(rule, …), routed.to(path)."""
+    return Routed(proxy, closing)
 
 
 def eventually(condition, what="it", seconds=5):

@@ -1,3 +1,4 @@
+import Foundation
 import MeshGatewayAPI
 import MeshModel
 import Testing
@@ -27,7 +28,11 @@ import Testing
 
     @Test func everythingTranslates() throws {
         let translation = translate(Fixture.gateway + Fixture.backends + Examples.everything)
-        #expect(translation.diagnostics.isEmpty, "\(translation.lines)")
+        // Parsed for what is to come, and said to do nothing yet.
+        #expect(
+            translation.diagnostics.map { String($0.message.prefix { $0 != ":" }) } == [
+                "retry has no effect yet", "sessionPersistence has no effect yet",
+            ], "\(translation.lines)")
         let model = try #require(translation.model)
         #expect(model.problems().isEmpty)
         let sections = Dictionary(uniqueKeysWithValues: model.listeners.flatMap(\.sections).map { ($0.name, $0) })
@@ -71,6 +76,18 @@ import Testing
         #expect(listener.limits.http2.resets == RateLimit(burst: 10, perSecond: 1))
         #expect(translation.origins["listener/127.0.0.1:8443/limits.maxHeaders"]?.fieldPath == "spec.limits.maxHeaders")
         #expect(translation.origins["rule/shop/all/0/timeouts.request"] != nil)
+    }
+
+    @Test func theCompiledFormOfEverythingReadsBackEqual() throws {
+        let model = try #require(translate(Fixture.gateway + Fixture.backends + Examples.everything).model)
+        let bytes = try model.encode()
+        #expect(try Model.decode(bytes) == model)
+        #expect(try model.encode() == bytes)
+    }
+
+    @Test func anAddressWithoutValueIsEveryAddress() {
+        let gateway = Fixture.gateway.replacing("  listeners:", with: "  addresses: [{type: IPAddress}]\n  listeners:")
+        #expect(translate(gateway).model?.listeners.map(\.address) == [.any(port: 8080)])
     }
 
     // MARK: Attachment
@@ -227,6 +244,13 @@ import Testing
         #expect(translation.routes().map(\.kind) == [.http])
     }
 
+    @Test func aListenerThatCannotBeReadIsNotReportedAgainAtItsRoutes() {
+        let gateway = Fixture.gateway.replacing("port: 8080", with: "port: 80a")
+        let translation = translate(gateway + Fixture.backends + Fixture.route(Fixture.toCart))
+        #expect(translation.lines.count == 1, "\(translation.lines)")
+        #expect(translation.condition("HTTPRoute shop/r", "Accepted")?.status == false)
+    }
+
     // MARK: References
 
     /// A backendRef, the reason of ResolvedRefs, and a part of the remedy.
@@ -303,6 +327,66 @@ import Testing
         let spec = "rules: [{backendRefs: [{name: web, port: 80}, {name: web, port: 81}]}]"
         let translation = translate(Fixture.gateway + Fixture.backends + Fixture.route(spec))
         #expect(translation.model?.backends.map(\.protocol) == [.http1, .http2])
+    }
+
+    @Test(arguments: ["h2c", "kubernetes.io/h2c", "grpc", "ws", "kubernetes.io/ws", "http"])
+    func appProtocolOfABackend(_ name: String) {
+        let backends = Fixture.backends.replacing(
+            "spec: {endpoints: [{ip", with: "spec: {appProtocol: \(name), endpoints: [{ip")
+        let translation = translate(Fixture.gateway + backends + Fixture.route(Fixture.toCart))
+        let isHTTP2 = name.contains("h2c") || name == "grpc"
+        #expect(translation.model?.backends.map(\.protocol) == [isHTTP2 ? .http2 : .http1], "\(translation.lines)")
+    }
+
+    @Test func httpsNeedsAPolicyAndIsSpokenToInWhatTheRouteNeeds() throws {
+        let certificates = try #require(Examples.everything.range(of: "---\napiVersion: v1\nkind: ConfigMap"))
+        let after = try #require(
+            Examples.everything.range(
+                of: "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute",
+                range: certificates.lowerBound..<Examples.everything.endIndex))
+        let authorities = Examples.everything[certificates.lowerBound..<after.lowerBound]
+        let policy = """
+            ---
+            apiVersion: gateway.networking.k8s.io/v1
+            kind: BackendTLSPolicy
+            metadata: {name: p, namespace: shop}
+            spec:
+              targetRefs: [{group: "", kind: Service, name: web}]
+              validation: {hostname: web.internal, caCertificateRefs: [{group: "", kind: ConfigMap, name: clients}]}
+
+            """
+        let backends = Fixture.backends.replacing("kubernetes.io/h2c", with: "HTTPS")
+        let route = Fixture.route("rules: [{backendRefs: [{name: web, port: 81}]}]")
+        let grpc = route.replacing("HTTPRoute", with: "GRPCRoute")
+        let without = translate(Fixture.gateway + backends + route)
+        #expect(without.condition("HTTPRoute shop/r", "ResolvedRefs")?.reason == "UnsupportedProtocol")
+        #expect(without.diagnostics.contains { $0.remedy.contains("BackendTLSPolicy") })
+        for text in [route, grpc] {
+            let translation = translate(Fixture.gateway + backends + authorities + policy + text)
+            let backend = try #require(translation.model?.backends.first, "\(translation.lines)")
+            #expect(backend.protocol == (text == grpc ? .http2 : .http1))
+            #expect(backend.tls?.hostname == "web.internal")
+        }
+    }
+
+    @Test func anUnknownAppProtocolOfABackendIsAnError() throws {
+        let backends = Fixture.backends.replacing(
+            "spec: {endpoints: [{ip", with: "spec: {appProtocol: htp, endpoints: [{ip")
+        let translation = translate(Fixture.gateway + backends + Fixture.route(Fixture.toCart))
+        let found = try #require(translation.diagnostics.first { $0.place.fieldPath == "spec.appProtocol" })
+        #expect(found.severity == .error && found.remedy.contains("\"http\""))
+    }
+
+    @Test func aServiceThatRunsNowhereIsSaidToAnswer503() throws {
+        let spec = "rules: [{backendRefs: [{name: web, port: 80}]}]"
+        let cut = try #require(Fixture.backends.range(of: "---\napiVersion: discovery"))
+        let backends = String(Fixture.backends[..<cut.lowerBound])
+        let translation = translate(Fixture.gateway + backends + Fixture.route(spec))
+        let found = try #require(translation.diagnostics.first { $0.message.contains("no ready endpoint at port 80") })
+        #expect(found.severity == .warning && found.message.contains("503"))
+        #expect(found.remedy.contains("kubernetes.io/service-name: web"))
+        // The reference is good, as the standard wants it.
+        #expect(translation.condition("HTTPRoute shop/r", "ResolvedRefs")?.status == true)
     }
 
     @Test func anUnsupportedAppProtocolIsNotResolved() {

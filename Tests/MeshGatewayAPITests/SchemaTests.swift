@@ -53,7 +53,38 @@ import Testing
             "without quotes"
         ),
         ("rules: [{backendRefs: [{port: 80}]}]", "spec.rules[0].backendRefs[0].name", "name is missing", ""),
-        ("rules: [{timeouts: {request: 10}}]", "spec.rules[0].timeouts.request", "must be a string", "\"10\""),
+        ("rules: [{timeouts: {request: 10}}]", "spec.rules[0].timeouts.request", "has no unit", "10s"),
+        ("rules: [{timeouts: 10s}]", "spec.rules[0].timeouts", "must be a mapping", "timeouts: {request: 10s}"),
+        (
+            "rules: [{matches: [{path: /cart}]}]", "spec.rules[0].matches[0].path", "must be a mapping",
+            "path: {type: PathPrefix"
+        ),
+        ("rules: [{matches: {path: {value: /}}}]", "spec.rules[0].matches", "must be a list", "matches: [{path:"),
+        ("rules: [{matches: [/cart]}]", "spec.rules[0].matches[0]", "must be a mapping", "- {path:"),
+        (
+            "rules: [{matches: [{path: {type: Regex, value: ^/a}}]}]", "spec.rules[0].matches[0].path.type", "Regex",
+            "RegularExpression"
+        ),
+        (
+            "rules: [{matches: [{path: {value: ^/a}}]}]", "spec.rules[0].matches[0].path.value", "start with /",
+            "RegularExpression"
+        ),
+        (
+            "rules: [{matches: [{path: {value: cart}}]}]", "spec.rules[0].matches[0].path.value", "start with /",
+            "\"/cart\""
+        ),
+        (
+            "rules: [{matches: [{path: {value: \"/a{b}\"}}]}]", "spec.rules[0].matches[0].path.value", "contains \"{\"",
+            ""
+        ),
+        ("rules: [{matches: [{path: {value: \"/a%2\"}}]}]", "spec.rules[0].matches[0].path.value", "hexadecimal", ""),
+        (
+            "rules: [{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: {x-a: b}}}]}]",
+            "spec.rules[0].filters[0].requestHeaderModifier.set", "must be a list", "set: [{name: "
+        ),
+        ("rules: [{backends: [{name: web}]}]", "spec.rules[0].backends", "unknown field", "\"backendRefs\""),
+        ("hosts: [a.example]", "spec.hosts", "unknown field", "\"hostnames\""),
+        ("rules: [{match: []}]", "spec.rules[0].match", "unknown field", "\"matches\""),
         ("rules: [{timeouts: {request: 1d}}]", "spec.rules[0].timeouts.request", "unit other than", "GEP-2257"),
         ("rules: [{timeouts: {request: 1.5s}}]", "spec.rules[0].timeouts.request", "", "GEP-2257"),
         (
@@ -180,6 +211,9 @@ import Testing
         ("{fqdn: {hostname: \"*.a\", port: 1}}", ".fqdn.hostname", "not a host name"),
         ("{unix: {path: run/a.sock}}", ".unix.path", "not a socket path"),
         ("{unix: {path: /a}, weight: 1000001}", ".weight", "1000001"),
+        ("{address: 1.2.3.4, port: 1}", "", "no address"),
+        ("1.2.3.4:80", "", "must be a mapping"),
+        ("{ip: 1.2.3.4}", ".ip", "must be a mapping"),
     ]
 
     @Test(arguments: endpointMistakes.indices)
@@ -241,6 +275,8 @@ import Testing
             "unknown API group",
             "gateway.networking.k8s.io"
         ),
+        ("{apiVersion: v1, kind: Servcie, metadata: {name: a}}", .error, "unknown kind", "Service"),
+        ("{apiVersion: v1, kind: Pod, metadata: {name: a}}", .warning, "Pod is not read", ""),
         ("{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}", .warning, "not read", ""),
         ("{kind: HTTPRoute, metadata: {name: a}}", .error, "apiVersion is missing", ""),
         ("{apiVersion: v1, kind: Service}", .error, "metadata is missing", "name"),

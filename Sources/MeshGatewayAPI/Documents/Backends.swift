@@ -115,6 +115,14 @@ struct BackendDocument {
         var labels: [String: String]
     }
 
+    /// What may be spoken to a Backend; a Service may say more, since others read it too.
+    enum AppProtocol: String, CaseIterable {
+        case http, https, h2c, grpc, ws, wss
+        case kubernetesH2C = "kubernetes.io/h2c"
+        case kubernetesWS = "kubernetes.io/ws"
+        case kubernetesWSS = "kubernetes.io/wss"
+    }
+
     enum ProxyProtocol: String, CaseIterable { case v1, v2 }
     enum LoadBalancer: String, CaseIterable {
         case roundRobin = "RoundRobin"
@@ -139,7 +147,7 @@ struct BackendDocument {
         if spec.items("endpoints", most: 256).isEmpty {
             spec.missing("endpoints", remedy: "endpoints: [{ip: {address: 127.0.0.1, port: 8080}}]")
         }
-        appProtocol = spec.string("appProtocol")
+        appProtocol = spec.choice("appProtocol", AppProtocol.self).map { Located($0.value.rawValue, at: $0.place) }
         proxyProtocol = spec.choice("proxyProtocol", ProxyProtocol.self)
         if let balancer = spec.fields("loadBalancer") {
             loadBalancer = balancer.choice("type", LoadBalancer.self)
@@ -168,9 +176,8 @@ struct BackendDocument {
     private static func endpoint(_ fields: Fields) -> Endpoint? {
         let report = fields.report
         var addresses: [Address] = []
-        var given = 0
+        let given = ["ip", "fqdn", "unix"].count { fields.has($0) }
         if let ip = fields.fields("ip") {
-            given += 1
             let address = ip.required("address", remedy: "an IP address such as 127.0.0.1")
             let port = port(ip)
             ip.done()
@@ -183,14 +190,12 @@ struct BackendDocument {
             }
         }
         if let name = fields.fields("fqdn") {
-            given += 1
             let hostname = name.required("hostname").flatMap { Syntax.hostname($0, wildcard: false, report) }
             let port = port(name)
             name.done()
             if let hostname, let port { addresses.append(.name(hostname, port: port)) }
         }
         if let unix = fields.fields("unix") {
-            given += 1
             if let path = unix.required("path") {
                 let isUsable = path.value.hasPrefix("/") && path.value.utf8.count <= 107 && !path.value.utf8.contains(0)
                 if isUsable {
@@ -207,9 +212,13 @@ struct BackendDocument {
         let zone = fields.string("zone")?.value
         let labels = Dictionary(fields.map("labels").map { ($0.key, $0.value.value) }) { first, _ in first }
         guard given == 1 else {
+            let isFlat = given == 0 && (fields.has("address") || fields.has("port"))
+            if isFlat { fields.ignore("address", "port") }
             report.error(
                 given == 0 ? "the endpoint has no address" : "the endpoint has \(given) addresses", at: fields.place,
-                remedy: "exactly one of ip, fqdn and unix")
+                remedy: isFlat
+                    ? "address and port belong into \(Shape.example(at: "ip"))"
+                    : "exactly one of ip, fqdn and unix, as in {\(Shape.example(at: "ip"))}")
             return nil
         }
         return addresses.first.map { Endpoint(address: $0, weight: weight, zone: zone, labels: labels) }

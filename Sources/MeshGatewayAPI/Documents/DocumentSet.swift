@@ -105,6 +105,9 @@ struct DocumentSet {
         APIGroup.martlet: ["Backend", "ListenerPolicy", "ProxySettings"],
     ]
 
+    /// Kinds of the Gateway API that exist and are not read: nobody meant another one.
+    private static let unsupported = ["UDPRoute", "ListenerSet", "XListenerSet", "XMesh", "XBackendTrafficPolicy"]
+
     private mutating func read(_ root: Fields, version: Located<String>, metadata: Metadata) {
         let (group, kind) = (metadata.id.group, metadata.id.kind)
         guard isKnown(group, kind, version, root, metadata) else { return }
@@ -166,11 +169,15 @@ struct DocumentSet {
                 let right = home.key.isEmpty ? "v1" : "\(home.key)/\(Self.versions[home.key]?.first ?? "v1")"
                 report.error(
                     "\(kind) is not a kind of \(version.value)", at: metadata.place, remedy: "apiVersion: \(right)")
+            } else if let close = Suggestion.closest(to: kind, in: kinds), !Self.unsupported.contains(kind) {
+                report.error(
+                    "unknown kind \"\(kind)\"", at: root.place(of: "kind"), remedy: "did you mean \"\(close)\"?")
             } else if group == APIGroup.core {
                 report.warning("\(kind) is not read", at: metadata.place)
             } else {
                 report.error(
-                    "\(kind) is not supported", at: metadata.place, remedy: Suggestion.remedy(for: kind, in: kinds))
+                    "\(kind) is not supported", at: root.place(of: "kind"),
+                    remedy: Suggestion.remedy(for: kind, in: kinds))
             }
             return false
         }

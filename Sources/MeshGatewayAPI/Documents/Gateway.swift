@@ -55,6 +55,8 @@ struct GatewayDocument {
 
     var metadata: Metadata
     var listeners: [Listener]
+    /// True if a listener is missing in ``listeners`` because of what is wrong with it.
+    var hasBrokenListener: Bool
     var addresses: [Located<String>]
     var clientValidation: ClientValidation?
     var clientValidationByPort: [Int: ClientValidation] = [:]
@@ -67,12 +69,15 @@ struct GatewayDocument {
         spec.ignore("infrastructure", "allowedListeners", "defaultScope")
         var names: Set<String> = []
         listeners = spec.list("listeners", most: 64) { Self.listener($0, names: &names) }
-        if spec.items("listeners", most: 64).isEmpty {
+        let written = spec.items("listeners", most: 64).count
+        hasBrokenListener = listeners.count < written
+        if written == 0 {
             spec.missing("listeners", remedy: "listeners: [{name: http, protocol: HTTP, port: 8080}]")
         }
         addresses = spec.list("addresses", most: 16) { fields in
             let type = fields.string("type")
-            guard let value = fields.required("value") else { return nil }
+            // Without a value the implementation may choose: every address.
+            guard let value = fields.string("value"), !value.value.isEmpty else { return nil }
             if let type, type.value != "IPAddress" {
                 fields.report.error(
                     "the address type \(type.value) is not supported", at: type.place, remedy: "IPAddress")

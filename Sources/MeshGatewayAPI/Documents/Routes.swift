@@ -166,13 +166,20 @@ struct HTTPRouteDocument {
     private static func match(_ fields: Fields) -> Match {
         var match = Match(place: fields.place)
         if let path = fields.fields("path") {
-            match.pathKind = path.choice("type", PathKind.self)?.value ?? .prefix
-            if let value = path.string("value") {
+            let kind = path.choice("type", PathKind.self)
+            match.pathKind = kind?.value ?? .prefix
+            // With a type that is none, nobody knows what the value should be.
+            if let value = path.string("value"), kind != nil || !path.has("type") {
                 if match.pathKind == .regularExpression {
                     RegularExpression.check(value, fields.report)
                     match.path = value.value
                 } else {
                     match.path = Syntax.path(value, fields.report) ?? "/"
+                    if match.path.hasSuffix("*") {
+                        fields.report.warning(
+                            "the * in the path stands for itself", at: value.place,
+                            remedy: "PathPrefix includes everything below the path; write it without the *")
+                    }
                 }
             }
             path.done()
@@ -338,6 +345,7 @@ struct RetryDocument {
             return nil
         }
         attempts = fields.integer("attempts", in: 1...100)?.value
+        rule.report.warning("retry has no effect yet: the first answer of a backend counts", at: place)
         backoff = fields.duration("backoff")?.value
         fields.done()
     }
@@ -381,6 +389,7 @@ struct SessionDocument {
             name = header.string("name").flatMap { Syntax.headerName($0, fields.report) } ?? name
             header.done()
         }
+        rule.report.warning("sessionPersistence has no effect yet: any endpoint may get a request", at: place)
         absoluteTimeout = fields.duration("absoluteTimeout")?.value
         _ = fields.duration("idleTimeout")
         fields.done()

@@ -71,15 +71,34 @@ enum Syntax {
             problem = "contains an encoded /"
         } else if value.contains("#") || value.contains("?") {
             problem = "contains \(value.contains("#") ? "#" : "?")"
-        } else if !value.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
-            problem = "contains a space, a control character or a byte outside ASCII"
+        } else if let odd = value.unicodeScalars.first(where: { !isPathCharacter($0) }) {
+            problem = "contains \(odd.value > 0x20 && odd.value != 0x7F ? "\"\(odd)\"" : "white space")"
+        } else if value.split(separator: "%", omittingEmptySubsequences: false).dropFirst().contains(where: {
+            $0.utf8.count < 2 || UInt8($0.prefix(2), radix: 16) == nil
+        }) {
+            problem = "has a % without two hexadecimal digits"
         } else {
             problem = nil
         }
         guard let problem else { return value }
-        let remedy = value.contains("?") ? "match the query with queryParams" : "a normalised path such as \"/cart\""
+        let remedy: String
+        if value.utf8.first.map({ isAlphanumeric($0) }) == true, !value.contains("?"), !value.contains("//") {
+            remedy = "\"/\(value)\""
+        } else if value.hasPrefix("^") || value.contains(".*") {
+            remedy = "\"type: RegularExpression\" if a regular expression is meant"
+        } else if value.contains("*") {
+            remedy = "PathPrefix needs no *: it stands for everything below"
+        } else {
+            remedy = value.contains("?") ? "match the query with queryParams" : "a normalised path such as \"/cart\""
+        }
         report.error("the path \"\(value)\" \(problem)", at: text.place, remedy: remedy)
         return nil
+    }
+
+    /// What may stand in a path (RFC 3986 §3.3, and the standard's own pattern).
+    private static func isPathCharacter(_ scalar: Unicode.Scalar) -> Bool {
+        guard let byte = UInt8(exactly: scalar.value) else { return false }
+        return isAlphanumeric(byte) || "/-._~!$&'()*+,;=:@%".utf8.contains(byte)
     }
 
     /// A name of an object or of a part of one (RFC 1123 subdomain).

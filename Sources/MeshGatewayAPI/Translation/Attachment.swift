@@ -48,9 +48,14 @@ extension Linker {
         var conditions: [Condition] = []
         switch candidates(route, parent) {
         case .failure(let refusal):
-            report.warning(
-                "the route is not attached to \(parent.text(from: namespace)): \(refusal.message)", at: parent.place,
-                remedy: refusal.remedy)
+            let id = parent.target(from: namespace)
+            let gateway = documents.gateways.first { $0.metadata.id == id }
+            // A listener that could not be read may be the one; that is reported already.
+            if gateway?.hasBrokenListener != true {
+                report.warning(
+                    "the route is not attached to \(parent.text(from: namespace)): \(refusal.message)",
+                    at: parent.place, remedy: refusal.remedy)
+            }
             conditions.append(Condition("Accepted", false, reason: refusal.reason, message: refusal.message))
             conditions.append(resolvedRefs(route, certificateOf: nil).condition)
         case .success(let found):

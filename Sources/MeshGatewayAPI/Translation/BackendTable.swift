@@ -21,14 +21,16 @@ final class BackendTable {
 
     private let documents: DocumentSet
     private let policies: TLSPolicies
+    private let report: Report
     private(set) var backends: [Backend] = []
     private var index: [String: Int] = [:]
     /// Where settings of a backend were written, by key as in ``Translation/origins``.
     private(set) var origins: [String: Place] = [:]
     private var known: [String: Result<BackendTarget, Problem>] = [:]
 
-    init(_ documents: DocumentSet, policies: TLSPolicies) {
+    init(_ documents: DocumentSet, policies: TLSPolicies, report: Report) {
         self.documents = documents
+        self.report = report
         self.policies = policies
     }
 
@@ -85,7 +87,9 @@ final class BackendTable {
                         ? "\(id.description) does not exist" : "\(id.description) is only a name",
                     remedy: isBackend
                         ? "for the Backend of this name: {group: \(APIGroup.martlet), kind: Backend, name: \(id.name)}"
-                        : close.map { "did you mean \"\($0)\"?" } ?? ""))
+                        : close.map { "did you mean \"\($0)\"?" }
+                            ?? "a Service of this name, or a Backend: {group: \(APIGroup.martlet), kind: Backend, name: "
+                            + "\(id.name)}"))
         }
         guard let number = reference.port else {
             return .failure(
@@ -106,6 +110,16 @@ final class BackendTable {
                 name: name("\(id.namespace)/Service/\(id.name):\(number)", use, certificate: tls?.clientCertificate),
                 protocol: spoken, tls: tls, endpoints: endpoints(id, port))
             backend.origin = service.metadata.origin
+            let key = "backend/\(backend.name)/"
+            origins[key + "tls"] = policies.place(for: id, section: port.name)
+            if port.appProtocol != nil { origins[key + "appProtocol"] = port.place }
+            if backend.endpoints.isEmpty {
+                report.warning(
+                    "\(id.description) has no ready endpoint at port \(number): requests for it are answered with 503",
+                    at: service.metadata.place,
+                    remedy: "an EndpointSlice with the label kubernetes.io/service-name: \(id.name), or a Backend of "
+                        + "group \(APIGroup.martlet) in place of the Service")
+            }
             return add(backend)
         }
     }
@@ -153,6 +167,7 @@ final class BackendTable {
                 return Endpoint(address, weight: endpoint.weight, zone: endpoint.zone, labels: endpoint.labels)
             }
             apply(document, to: &backend)
+            origins["backend/\(backend.name)/tls"] = policies.place(for: id, section: nil)
             return add(backend)
         }
     }
@@ -191,14 +206,16 @@ final class BackendTable {
         _ appProtocol: String?, _ use: Use, tls: Bool, owner: ObjectID
     ) -> Result<Backend.`Protocol`, Problem> {
         if case .stream = use { return .success(.tcp) }
-        switch appProtocol {
+        // Names without a domain are IANA's, in which case does not count (RFC 6335 §5.1).
+        switch appProtocol?.lowercased() {
         case nil, "": return .success(use.isGRPC ? .http2 : .http1)
         case "kubernetes.io/h2c", "grpc", "h2c": return .success(.http2)
-        case "kubernetes.io/wss" where tls && !use.isGRPC: return .success(.http1)
-        case "kubernetes.io/ws" where !use.isGRPC, "http" where !use.isGRPC, "https" where tls && !use.isGRPC:
+        case "https" where tls: return .success(use.isGRPC ? .http2 : .http1)
+        case "kubernetes.io/wss" where tls && !use.isGRPC, "wss" where tls && !use.isGRPC: return .success(.http1)
+        case "kubernetes.io/ws" where !use.isGRPC, "ws" where !use.isGRPC, "http" where !use.isGRPC:
             return .success(.http1)
         case let other?:
-            let needsTLS = !tls && ["https", "kubernetes.io/wss"].contains(other)
+            let needsTLS = !tls && ["https", "kubernetes.io/wss", "wss"].contains(other)
             return .failure(
                 Problem(
                     reason: "UnsupportedProtocol",

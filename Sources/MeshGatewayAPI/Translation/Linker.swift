@@ -18,7 +18,7 @@ final class Linker {
         self.report = report
         material = Material(documents, base: base, report: report)
         tlsPolicies = TLSPolicies(documents, material: material, report: report)
-        backends = BackendTable(documents, policies: tlsPolicies)
+        backends = BackendTable(documents, policies: tlsPolicies, report: report)
     }
 
     /// The model; of use only if nothing was reported as an error.
@@ -40,6 +40,7 @@ final class Linker {
         model.listeners = listeners()
         model.backends = backends.backends
         origins.merge(backends.origins) { first, _ in first }
+        for (name, place) in material.places { remember("certificate/\(name)", place) }
         if !report.hasErrors {
             for problem in model.problems() {
                 let place = documents.objects.first?.place ?? Place(file: "", line: 1, column: 1)

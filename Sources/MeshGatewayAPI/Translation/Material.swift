@@ -1,4 +1,5 @@
 import Foundation
+import MeshCore
 import MeshModel
 
 /// Certificates, keys and authorities of Secrets and ConfigMaps, checked for presence and PEM shape; what is inside
@@ -8,8 +9,10 @@ final class Material {
     private let base: String
     private let report: Report
     private var cache: [ObjectID: Certificate?] = [:]
-    /// Files that were read, as paths from the working directory.
-    private(set) var files: Set<String> = []
+    /// Files that were read or should have been, as paths from the working directory, and what is in them.
+    private(set) var files: [String: [UInt8]] = [:]
+    /// Where each certificate is written, by its name.
+    private(set) var places: [String: Place] = [:]
     /// Largest file with certificates.
     private static let maximumBytes = 1 << 20
 
@@ -50,6 +53,7 @@ final class Material {
             isUsable = false
         }
         guard isUsable else { return nil }
+        places["\(secret.metadata.namespace)/\(secret.metadata.name)"] = chain.place
         let staple = secret.entries["tls.ocsp-staple"] == nil ? nil : bytes(secret, "tls.ocsp-staple", remedy: "")
         return Certificate(
             name: "\(secret.metadata.namespace)/\(secret.metadata.name)", chain: chain.value, privateKey: key.value,
@@ -77,15 +81,26 @@ final class Material {
         switch entry.value {
         case .bytes(let bytes): return Located(bytes, at: entry.place)
         case .file(let path):
-            let full = path.hasPrefix("/") ? path : base + "/" + path
-            files.insert(full)
-            switch Translator.read(full, limit: Self.maximumBytes) {
-            case .success(let bytes): return Located(bytes, at: entry.place)
-            case .failure(let error):
-                report.error(error.description, at: entry.place, remedy: "a path relative to this file")
+            let full = fullPath(path, from: entry.place.file)
+            files[full] = files[full] ?? []
+            do throws(ProxyError) {
+                let bytes = try ConfigurationFiles.read(full, limit: Self.maximumBytes)
+                files[full] = bytes
+                return Located(bytes, at: entry.place)
+            } catch {
+                report.error(
+                    error.description, at: entry.place,
+                    remedy: path.hasPrefix("/") ? "correct the path" : "a path relative to this YAML file")
                 return nil
             }
         }
+    }
+
+    /// `path` as seen from the YAML file `file`.
+    private func fullPath(_ path: String, from file: String) -> String {
+        if path.hasPrefix("/") { return path }
+        let directory = file.lastIndex(of: "/").map { "/" + file[..<$0] } ?? ""
+        return base == "." && directory.isEmpty ? path : base + directory + "/" + path
     }
 
     private static func contains(_ bytes: [UInt8], _ label: String) -> Bool {

@@ -8,10 +8,10 @@ final class TLSPolicies {
     }
 
     private var policies: [Key: BackendTLS] = [:]
+    private var owners: [Key: Metadata] = [:]
     private(set) var statuses: [ObjectStatus] = []
 
     init(_ documents: DocumentSet, material: Material, report: Report) {
-        var owners: [Key: Metadata] = [:]
         for policy in documents.tlsPolicies.sorted(by: { Precedence.isBefore($0.metadata, $1.metadata) }) {
             let metadata = policy.metadata
             let tls = Self.tls(policy, documents, material, report)
@@ -19,6 +19,8 @@ final class TLSPolicies {
                 let id = target.reference.target(from: metadata.namespace)
                 let key = Key(target: id, section: target.sectionName)
                 var condition = Condition("Accepted", true, reason: "Accepted")
+                let resolved = Condition(
+                    "ResolvedRefs", tls != nil, reason: tls == nil ? "InvalidCACertificateRef" : "ResolvedRefs")
                 if tls == nil {
                     condition = Condition("Accepted", false, reason: "NoValidCACertificate")
                 } else if let problem = Self.missing(id, target.sectionName, documents) {
@@ -35,7 +37,7 @@ final class TLSPolicies {
                 statuses.append(
                     ObjectStatus(
                         object: metadata.id.description, part: "target \(id.description)", place: metadata.place,
-                        conditions: [condition]))
+                        conditions: [condition, resolved]))
             }
         }
     }
@@ -46,6 +48,12 @@ final class TLSPolicies {
         result = result ?? policies[Key(target: target, section: nil)]
         result?.clientCertificate = certificate
         return result
+    }
+
+    /// Where the policy for port `section` of `target` is written; nil if there is none.
+    func place(for target: ObjectID, section: String?) -> Place? {
+        let own = section.flatMap { owners[Key(target: target, section: $0)] }
+        return (own ?? owners[Key(target: target, section: nil)])?.place
     }
 
     private static func missing(_ id: ObjectID, _ section: String?, _ documents: DocumentSet) -> String? {

@@ -11,15 +11,30 @@ public struct Translation: Sendable {
     public var conditions: [ObjectStatus]
     /// Where settings that have a default were written. Keys: `settings/drainTimeout`,
     /// `listener/ADDRESS/role`, `listener/ADDRESS/limits.maxHeaders`, `backend/NAME/timeouts.connect`,
-    /// `rule/NAMESPACE/ROUTE/INDEX/timeouts.request`.
+    /// `rule/NAMESPACE/ROUTE/INDEX/timeouts.request`; also `certificate/NAMESPACE/SECRET`, where a certificate stands.
     public var origins: [String: Place]
     /// Text of every file that was read as YAML, by path as in ``Place/file``.
     public var sources: [String: String]
-    /// Paths of other files that the configuration depends on, such as certificates.
+    /// Paths of other files that the configuration depends on, such as certificates, missing ones included; those that
+    /// are not absolute are relative to the working directory.
     public var referencedFiles: [String]
 
     /// True if any diagnostic is an error.
     public var hasErrors: Bool { diagnostics.contains { $0.severity == .error } }
+
+    /// Adds what others have found wrong; after an error there is no model, and nothing is programmed.
+    public mutating func add(_ found: [Diagnostic]) {
+        guard !found.isEmpty else { return }
+        diagnostics = Report.sorted(diagnostics + found)
+        guard hasErrors else { return }
+        model = nil
+        for object in conditions.indices {
+            for index in conditions[object].conditions.indices
+            where conditions[object].conditions[index].type == "Programmed" {
+                conditions[object].conditions[index] = Condition("Programmed", false, reason: "Invalid")
+            }
+        }
+    }
 }
 
 /// The standard's condition: one statement about an object, or about an object under one parent.

@@ -1,101 +1,78 @@
-import Foundation
 import MeshCore
 import MeshModel
 
 /// Gateway API YAML → ``Model``.
 public enum Translator {
-    /// Translates the files `*.yaml` and `*.yml` of a directory, in the order of their names, or one file.
+    /// Translates the files `*.yaml` and `*.yml` of a directory and of the directories in it, in the order of their
+    /// paths, or one file. What begins with a dot is left out.
     ///
-    /// Subdirectories and hidden files are left out. Throws only if the directory cannot be read; everything else is
-    /// a diagnostic.
+    /// Throws if something cannot be read at all: the directory, one of its files, or if no file has a document.
+    /// Everything else is a diagnostic.
     public static func load(directory: String) throws(ProxyError) -> Translation {
-        guard let isDirectory = isDirectory(directory) else { throw ProxyError("\(directory) does not exist") }
+        let found = try ConfigurationFiles(directory)
         let report = Report()
-        let names: [String]
-        let base: String
-        if isDirectory {
-            guard let all = try? FileManager.default.contentsOfDirectory(atPath: directory) else {
-                throw ProxyError("\(directory) cannot be read")
-            }
-            names = all.filter { !$0.hasPrefix(".") && ($0.hasSuffix(".yaml") || $0.hasSuffix(".yml")) }.sorted()
-            base = directory
-            if names.isEmpty { throw ProxyError("\(directory) has no file *.yaml or *.yml") }
-        } else {
-            names = [(directory as NSString).lastPathComponent]
-            base = (directory as NSString).deletingLastPathComponent
-        }
         var files: [SourceFile] = []
-        for name in names {
-            let place = Place(file: name, line: 1, column: 1)
-            let path = base.isEmpty ? name : base + "/" + name
-            switch Self.read(path, limit: YAMLReader.maximumBytes + 1) {
-            case .success(let bytes):
-                guard let text = String(validating: bytes, as: UTF8.self) else {
-                    report.error("the file is not UTF-8", at: place, remedy: "save it as UTF-8")
-                    continue
-                }
+        for name in found.names {
+            let path = found.base == "." ? name : found.base + "/" + name
+            let bytes = try ConfigurationFiles.read(path, limit: YAMLReader.maximumBytes + 1)
+            if let text = String(validating: bytes, as: UTF8.self) {
                 files.append(SourceFile(path: name, text: text))
-            case .failure(let error): report.error(error.description, at: place)
+            } else {
+                report.error(
+                    "the file is not UTF-8", at: Place(file: name, line: 1, column: 1), remedy: "save it as UTF-8")
             }
         }
-        return translate(files, base: base.isEmpty ? "." : base, report: report)
+        let documents = read(files, report)
+        if documents.objects.isEmpty, report.diagnostics.isEmpty {
+            throw ProxyError("\(directory) has no document, only comments or nothing at all")
+        }
+        return link(documents, files, base: found.base, report)
     }
 
-    /// Translates files that have been read already; `base` is the directory that paths in Secrets and ConfigMaps are
-    /// relative to.
+    /// Translates files that have been read already; `base` is the directory that their paths are relative to, and
+    /// with that the paths in Secrets and ConfigMaps.
     public static func translate(_ files: [SourceFile], base: String = ".") -> Translation {
-        translate(files, base: base, report: Report())
+        let report = Report()
+        return link(read(files, report), files, base: base, report)
     }
 
-    private static func translate(_ files: [SourceFile], base: String, report: Report) -> Translation {
+    private static func read(_ files: [SourceFile], _ report: Report) -> DocumentSet {
         var documents = DocumentSet()
         for file in files {
             var reader = YAMLReader(file: file.path, report: report)
             for node in reader.documents(file.text) { documents.add(node, file: file.path, report: report) }
         }
+        return documents
+    }
+
+    private static func link(
+        _ documents: DocumentSet, _ files: [SourceFile], base: String, _ report: Report
+    ) -> Translation {
         let linker = Linker(documents, base: base, report: report)
         var model = linker.link()
-        model.revision = revision(files)
+        model.revision = revision(files, linker.material)
         return Translation(
             model: report.hasErrors ? nil : model, diagnostics: report.sorted(), conditions: linker.statuses,
             origins: linker.origins,
             sources: Dictionary(files.map { ($0.path, $0.text) }) { first, _ in first },
-            referencedFiles: linker.material.files.sorted())
+            referencedFiles: linker.material.files.keys.sorted())
     }
 
-    /// FNV-1a over names and contents: tells two configurations apart for people, not for machines.
-    private static func revision(_ files: [SourceFile]) -> String {
+    /// FNV-1a over names and contents of all files: tells two configurations apart for people, not for machines.
+    private static func revision(_ files: [SourceFile], _ material: Material) -> String {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        func add(_ bytes: some Sequence<UInt8>) {
+            for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        }
         for file in files {
-            for byte in file.path.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-            for byte in file.text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+            add(file.path.utf8)
+            add(file.text.utf8)
+        }
+        for (path, bytes) in material.files.sorted(by: { $0.key < $1.key }) {
+            add(path.utf8)
+            add(bytes)
         }
         let digits = String(hash, radix: 16)
         return String(repeating: "0", count: 16 - digits.count) + digits
-    }
-
-    /// The bytes of a regular file of at most `limit` bytes.
-    static func read(_ path: String, limit: Int) -> Result<[UInt8], ProxyError> {
-        guard let isDirectory = isDirectory(path) else {
-            return .failure(ProxyError("the file \(path) does not exist"))
-        }
-        guard !isDirectory else { return .failure(ProxyError("\(path) is a directory")) }
-        guard let handle = FileHandle(forReadingAtPath: path) else {
-            return .failure(ProxyError("the file \(path) cannot be read"))
-        }
-        defer { try? handle.close() }
-        guard let data = try? handle.read(upToCount: limit + 1) else {
-            return (try? handle.offset()) == 0 ? .success([]) : .failure(ProxyError("the file \(path) cannot be read"))
-        }
-        guard data.count <= limit else { return .failure(ProxyError("the file \(path) is larger than \(limit) bytes")) }
-        return .success([UInt8](data))
-    }
-
-    /// Whether there is a directory at `path`; nil if there is nothing.
-    private static func isDirectory(_ path: String) -> Bool? {
-        var isDirectory: ObjCBool = false
-        // SAFETY: the pointer is to a local variable and is used during the call only.
-        guard unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else { return nil }
-        return isDirectory.boolValue
     }
 }

@@ -1,3 +1,5 @@
+import MeshModel
+
 /// Durations as the Gateway API writes them (GEP-2257): one to four of `h`, `m`, `s`, `ms`, each with at most five
 /// digits, as in `1h30m` or `500ms`.
 enum GatewayDuration {
@@ -51,4 +53,9 @@ enum GatewayDuration {
         default: nil
         }
     }
+}
+
+extension Duration {
+    /// As documents write it (GEP-2257), as in `1m30s`; whole milliseconds are kept.
+    public var asWritten: String { GatewayDuration.text(nanoseconds: nanoseconds) }
 }

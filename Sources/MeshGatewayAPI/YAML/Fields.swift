@@ -30,7 +30,8 @@ final class Fields {
         case .null: entries = []
         case .scalar, .sequence:
             entries = []
-            report.error("must be a mapping, not \(node.kindName)", at: place)
+            report.error(
+                "must be a mapping, not \(node.kindName)", at: place, remedy: Shape.example(at: place.fieldPath))
         }
     }
 
@@ -150,6 +151,11 @@ final class Fields {
 
     /// Nanoseconds of a GEP-2257 duration.
     func duration(_ name: String) -> Located<UInt64>? {
+        if let node = node(name), case .scalar(let text, true) = node.content, case .integer = PlainScalar(text) {
+            report.error(
+                "the duration \(text) has no unit", at: place(of: name), remedy: "\(text)s, if seconds are meant")
+            return nil
+        }
         guard let text = string(name) else { return nil }
         switch GatewayDuration.nanoseconds(text.value) {
         case .success(let nanoseconds): return Located(nanoseconds, at: text.place)
@@ -163,14 +169,18 @@ final class Fields {
 
     // MARK: Structures
 
-    /// The fields of a mapping; call `done()` on them.
+    /// The fields of a mapping; call `done()` on them. Something else is reported and reads as nil.
     func fields(_ name: String) -> Fields? {
-        node(name).map { Fields($0, at: place(of: name), report: report) }
+        guard let node = node(name) else { return nil }
+        let fields = Fields(node, at: place(of: name), report: report)
+        guard case .mapping = node.content else { return nil }
+        return fields
     }
 
     /// The fields of a mapping that must be there.
     func requiredFields(_ name: String, remedy: String = "") -> Fields? {
-        if let fields = fields(name) { return fields }
+        if has(name) { return fields(name) }
+        known.insert(name)
         missing(name, remedy: remedy)
         return nil
     }
@@ -180,7 +190,10 @@ final class Fields {
         guard let node = node(name) else { return [] }
         let listPlace = place(of: name)
         guard case .sequence(let items) = node.content else {
-            report.error("\(name) must be a list, not \(node.kindName)", at: listPlace, remedy: "put \"- \" before it")
+            let example = Shape.example(at: listPlace.fieldPath)
+            report.error(
+                "\(name) must be a list, not \(node.kindName)", at: listPlace,
+                remedy: "put \"- \" before each item" + (example.isEmpty ? "" : ", as in \(example)"))
             return []
         }
         if items.count > most {
@@ -198,6 +211,11 @@ final class Fields {
     func list<Item>(_ name: String, most: Int, _ body: (Fields) -> Item?) -> [Item] {
         items(name, most: most).compactMap { node, place in
             let fields = Fields(node, at: place, report: report)
+            switch node.content {
+            // What is missing in it would only hide that it is none.
+            case .scalar, .sequence: return nil
+            case .null, .mapping: break
+            }
             let item = body(fields)
             fields.done()
             return item

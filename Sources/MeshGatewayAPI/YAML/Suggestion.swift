@@ -2,6 +2,8 @@
 enum Suggestion {
     /// The one of `known` that is closest to `name`, if any is close.
     static func closest(to name: String, in known: some Sequence<String>) -> String? {
+        let habit = habits[name.lowercased()] ?? []
+        if let meant = habit.first(where: { known.contains($0) }) { return meant }
         let limit = name.count <= 4 ? 1 : name.count <= 8 ? 2 : 3
         var best: (name: String, distance: Int)?
         for candidate in known.sorted() {
@@ -12,6 +14,27 @@ enum Suggestion {
         }
         return best?.name
     }
+
+    /// What people call things elsewhere, in lower case, and what these may be here.
+    private static let habits: [String: [String]] = [
+        "host": ["hostname", "hostnames"], "hosts": ["hostnames"], "domains": ["hostnames"], "sni": ["hostnames"],
+        "gateway": ["parentRefs"], "gateways": ["parentRefs"], "parents": ["parentRefs"], "routes": ["rules"],
+        "backend": ["backendRef", "backendRefs", "Backend"], "backends": ["backendRefs"], "services": ["backendRefs"],
+        "destinations": ["backendRefs"], "upstreams": ["backendRefs", "endpoints"], "servers": ["endpoints"],
+        "targets": ["targetRefs", "endpoints"], "address": ["ip"], "dns": ["fqdn"], "socket": ["unix"],
+        "match": ["matches"], "prefix": ["PathPrefix"], "pathprefix": ["PathPrefix"], "regex": ["RegularExpression"],
+        "query": ["queryParams"], "params": ["queryParams"], "queryparameters": ["queryParams"],
+        "timeout": ["timeouts", "request"], "retries": ["retry", "attempts"], "numretries": ["attempts"],
+        "secret": ["certificateRefs"], "secretname": ["certificateRefs"], "certificates": ["certificateRefs"],
+        "cacertificates": ["caCertificateRefs"], "protocol": ["appProtocol"], "http2": ["h2c"], "grpcs": ["grpc"],
+        "websocket": ["ws"], "redirect": ["RequestRedirect", "requestRedirect"],
+        "rewrite": ["URLRewrite", "urlRewrite"], "mirror": ["RequestMirror", "requestMirror"],
+        "requestheaders": ["RequestHeaderModifier"], "responseheaders": ["ResponseHeaderModifier"],
+        "code": ["statusCode"], "status": ["statusCode"], "passthrough": ["Passthrough"],
+        "round_robin": ["RoundRobin"],
+        "least_conn": ["LeastRequest"], "connecttimeout": ["timeouts"], "maxheadersize": ["maxHeaderBytes"],
+        "maxbodysize": ["maxBodyBytes"], "clientmaxbodysize": ["maxBodyBytes"],
+    ]
 
     /// "write X" for the closest one, or "one of A, B, C".
     static func remedy(for name: String, in known: some Sequence<String>) -> String {

@@ -149,7 +149,16 @@ struct YAMLReader {
 
     private func hint(_ problem: String) -> String {
         if problem.contains("alias") { return "a value that starts with * needs quotes: \"*.example.com\"" }
-        if problem.contains("cannot start any token") { return "indent with spaces, and quote values with @ or `" }
+        if problem.contains("cannot start any token") {
+            return "indent with spaces, never with tabs; quote values that begin with @ or `"
+        }
+        if problem.contains("did not find expected key") || problem.contains("did not find expected '-'") {
+            return "the line does not stand under its neighbours: correct its indentation"
+        }
+        if problem.contains("mapping values are not allowed") {
+            return "quote values with \": \" in them, and put each field on a line of its own"
+        }
+        if problem.contains("',' or '}'") || problem.contains("',' or ']'") { return "close the bracket" }
         return ""
     }
 

@@ -33,12 +33,13 @@ class Proxy:
         self.admin_port = free_port()
         self.process = None
 
-    def start(self, documents, *arguments, ready=True):
-        """Writes documents, starts, and returns when /ready answers 200."""
+    def start(self, documents, *arguments, ready=True, admin=None):
+        """Writes documents, starts, and returns when /ready answers 200; `admin` is another address for that."""
         config.write(self.directory, documents)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [BINARIES / "martlet", "run", self.directory, "--admin", f"127.0.0.1:{self.admin_port}", *arguments],
+                [BINARIES / "martlet", "run", self.directory, "--admin", admin or f"127.0.0.1:{self.admin_port}",
+                 *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         if ready:
             self.wait(lambda: self.admin("/ready")[0] == 200, "ready")

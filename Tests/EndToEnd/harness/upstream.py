@@ -25,13 +25,13 @@ def describe(name):
 
 
 class Upstream:
-    """Serves on 127.0.0.1:port until closed.
+    """Serves on host:port until closed.
 
     script(request, connection) → bytes to send, or None after it has sent what it wants itself; False closes.
     serve(connection), if given, takes the whole connection instead.
     """
 
-    def __init__(self, script=None, serve=None, tls=None, port=None):
+    def __init__(self, script=None, serve=None, tls=None, port=None, host="127.0.0.1"):
         self.script = script or describe("app")
         self.serve = serve or self._serve
         self.tls = tls
@@ -39,7 +39,8 @@ class Upstream:
         self.connections = []
         self.port = port or free_port()
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=512)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, self.port), family=family, backlog=512)
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 

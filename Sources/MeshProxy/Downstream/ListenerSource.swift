@@ -1,0 +1,122 @@
+import MeshCore
+import MeshHTTP
+import MeshModel
+import MeshNet
+
+/// A listening socket on one loop. Outlives configurations: each adoption tells it which listener it now serves.
+final class ListenerSource: EventSource {
+    let worker: Worker
+    let address: SocketAddress
+    /// Which listener of a configuration it serves.
+    let key: ListenerKey
+    /// Index that an adoption in progress has found for it.
+    var wanted = -1
+    /// Index into the snapshot's listeners; negative once the listener is gone.
+    private(set) var index: Int
+    /// What accepted clear-text connections share.
+    private(set) var origin: DownstreamOrigin!
+
+    init(fd: Int32, address: SocketAddress, key: ListenerKey, worker: Worker) {
+        self.worker = worker
+        self.address = address
+        self.key = key
+        index = -1
+        super.init(fd: fd)
+    }
+
+    var isAdmin: Bool { key == .admin }
+
+    /// Serves listener `index` of `configuration` from here on.
+    func adopt(_ index: Int, _ configuration: LoopConfiguration) {
+        self.index = index
+        origin = DownstreamOrigin(self, configuration.snapshot.listeners[index], section: nil)
+    }
+
+    /// The listener is gone: accepts no more. Connections notice by the index.
+    func retire() {
+        index = -1
+        worker.loop.close(self)
+    }
+
+    override func handle(_ events: Events) { acceptAll() }
+
+    /// Descriptors had run out; perhaps there are some now.
+    override func timerFired() { acceptAll() }
+
+    private func acceptAll() {
+        while !isClosed {
+            switch Socket.accept(fd) {
+            case .wouldBlock: return
+            case .exhausted:
+                worker.loop.schedule(self, at: worker.loop.now.advanced(byNanoseconds: 50_000_000))
+                return
+            case .connection(let fd, let peer): accept(fd, peer)
+            }
+        }
+    }
+
+    private func accept(_ fd: Int32, _ peer: SocketAddress) {
+        let served = worker.configuration.snapshot.listeners[index]
+        guard served.connections.open(limit: served.limits.maxConnections) else {
+            worker.metrics.connectionRejected(.connectionLimit)
+            Socket.close(fd)
+            return
+        }
+        let connection = Connection(fd: fd, peer: peer, worker: worker)
+        connection.counter = served.connections
+        connection.source = self
+        connection.listenerSlot = worker.configuration.listenerSlot(index)
+        worker.opened(connection)
+        connection.speak(Opening.conversation(on: connection, listener: self, served))
+        worker.loop.add(connection, [.readable, .writable, .peerClosed])
+    }
+}
+
+/// What makes a listener the same one after a reload: its address.
+enum ListenerKey: Hashable, Sendable {
+    case admin
+    case address(ListenAddress)
+}
+
+/// Where a client came in: its listener, and in TLS the section that took it. Shared by what came in the same way.
+final class DownstreamOrigin {
+    let listener: ListenerSource
+    let limits: ListenerLimits
+    let codecLimits: HTTP1Limits
+    let role: Role
+    let trustedHops: Int
+    /// The TLS section's name; nil in clear text.
+    let sectionName: String?
+    private var generation = -1
+    private var sectionIndex: Int?
+
+    init(_ listener: ListenerSource, _ served: ServedListener, section: String?) {
+        self.listener = listener
+        limits = served.limits
+        role = served.role
+        trustedHops = served.trustedHops
+        sectionName = section
+        var codec = HTTP1Limits()
+        codec.maxHeaders = limits.maxHeaders
+        codec.maxHeaderBytes = limits.maxHeaderBytes
+        codec.maxTargetBytes = limits.maxTargetBytes
+        codecLimits = codec
+    }
+
+    var isTLS: Bool { sectionName != nil }
+
+    /// The listener is gone: requests on its connections are the last ones.
+    var isRetired: Bool { listener.index < 0 }
+
+    /// The index of the section among its listener's, nil in clear text. A section that a reload took away has none
+    /// that matches: -1.
+    func section(in snapshot: Snapshot) -> Int? {
+        guard let sectionName else { return nil }
+        if generation != snapshot.generation {
+            generation = snapshot.generation
+            let sections = listener.index < 0 ? [] : snapshot.listeners[listener.index].sections
+            sectionIndex = sections.firstIndex { $0.name == sectionName } ?? -1
+        }
+        return sectionIndex
+    }
+}

@@ -1,0 +1,500 @@
+import MeshCore
+import MeshHTTP
+import MeshModel
+import MeshNet
+import MeshTelemetry
+import MeshTraffic
+
+/// One request with all its attempts, from head to last byte. Reads top to bottom in the order in which things happen;
+/// the only place that knows that order. What is legal when is ``ExchangeState``'s to say.
+///
+/// Reused by its loop for exchange after exchange. Both sides are links: they outlive their part in the exchange, and
+/// each tells the exchange before it goes.
+final class Exchange: TimerNode {
+    let worker: Worker
+    let request = MessageHead()
+    let requestTrailers = MessageHead()
+    let requestBody: BodyPipe
+    let response = MessageHead()
+    let responseTrailers = MessageHead()
+    let responseBody: BodyPipe
+
+    /// Counts the uses of this object, so that who waits for one can tell.
+    private(set) var serial = 0
+    private(set) var state = ExchangeState()
+    private(set) var downstream = DownstreamSide.none
+    private var upstream = UpstreamSide.none
+    private var endpoint: EndpointPool?
+    /// The configuration that this exchange began with, to its end.
+    private var configuration: LoopConfiguration?
+    private var listener = 0
+    private var rule = -1
+    private var share = 0
+    private var backend = -1
+    private var prefixLength = 0
+    var upgrade = Upgrade.none
+    private var mirrors: [Exchange] = []
+    private(set) var deadlines = Deadlines()
+    var account = ExchangeAccount()
+
+    init(worker: Worker) {
+        self.worker = worker
+        requestBody = BodyPipe(pools: worker.pools)
+        responseBody = BodyPipe(pools: worker.pools)
+        super.init()
+    }
+
+    // MARK: 1. The request's head
+
+    /// The head is in ``request``: finds out what is to happen with it.
+    func begin(on side: DownstreamSide, bodyFollows: Bool) {
+        start(side)
+        upgrade = Upgrade(request)
+        if !bodyFollows && !upgrade.isWanted { requestEnded(hasTrailers: false) }
+        if request.method == .connect && !request.flags.contains(.extendedConnect) { return answer(.connectRefused) }
+        if let reason = side.withOrigin({ origin, _ in RequestRules.apply(to: request, origin) }) ?? nil {
+            side.endAfterExchange()
+            return answer(reason)
+        }
+        if let limit = limits?.maxBodyBytes, case .known(let count) = request.bodyLength, count > limit {
+            return answer(.bodyTooLarge)
+        }
+        route()
+    }
+
+    /// A head that is not valid: only an answer is to be made of it.
+    func reject(on side: DownstreamSide, _ reason: Reason) {
+        start(side)
+        answer(reason)
+    }
+
+    private func start(_ side: DownstreamSide) {
+        state.begin(isGRPC: request.flags.contains(.grpc) && request.version == .http2)
+        serial &+= 1
+        downstream = side
+        account.begin(at: worker.loop.now)
+        configuration = worker.configuration
+        listener = side.withOrigin { origin, _ in origin.listener.index } ?? -1
+        if let limits { deadlines.begin(limits, isPaced: isUpload, now: worker.loop.now) }
+        worker.loop.schedule(self, at: deadlines.next(now: worker.loop.now))
+        if served?.admin == nil, metricsListener >= 0 { worker.metrics.exchangeStarted(listener: metricsListener) }
+    }
+
+    /// A body that is sent as fast as it can be, unlike the messages of a stream.
+    private var isUpload: Bool {
+        switch request.bodyLength {
+        case .none: false
+        case .known: !request.flags.contains(.grpc)
+        case .unknown: request.version != .http2
+        }
+    }
+
+    /// The limits of the listener, nil if it is gone.
+    private var limits: ListenerLimits? { served?.limits }
+
+    private var served: ServedListener? {
+        guard listener >= 0, let configuration, listener < configuration.snapshot.listeners.count else { return nil }
+        return configuration.snapshot.listeners[listener]
+    }
+
+    // MARK: 2. Route
+
+    private func route() {
+        guard let configuration, let served else { return answer(.notConfigured) }
+        if let admin = served.admin { return admin.answer(self) }
+        let section = downstream.withOrigin { origin, _ in origin.section(in: configuration.snapshot) } ?? nil
+        switch served.table.match(request, section: section) {
+        case .notFound: return answer(.routeNotFound)
+        case .misdirected: return answer(.misdirectedRequest)
+        case .rule(let index, let length):
+            rule = index
+            prefixLength = length
+            account.routedPath = request.pathRange
+            account.routedAuthority = request.authorityRange
+        }
+        let compiled = served.table.rules[rule]
+        downstream.withOrigin { origin, connection in ForwardedFields.write(to: request, origin, connection, worker) }
+        deadlines.route(compiled.timeouts)
+        filter(compiled, served)
+    }
+
+    // MARK: 3. Filters, backend
+
+    private func filter(_ compiled: CompiledRule, _ served: ServedListener) {
+        let facts = RequestFacts(isTLS: served.isTLS, port: served.port, prefixLength: prefixLength)
+        if case .respond(let reason) = compiled.filters.applyRequest(request, answer: response, facts: facts) {
+            return answerFromFilter(reason)
+        }
+        switch compiled.split.choose(worker.random.next()) {
+        case .none: return answer(.backendNotConfigured)
+        case .notValid: return answer(.backendNotValid)
+        case .backend(let index, let share):
+            backend = index
+            self.share = share
+        }
+        let own = compiled.split.shares[share].filters
+        if !own.isEmpty, case .respond(let reason) = own.applyRequest(request, answer: response, facts: facts) {
+            return answerFromFilter(reason)
+        }
+        account.slot = configuration?.slot(listener: listener, rule: rule, share: share) ?? -1
+        if !compiled.filters.mirrors.isEmpty || !own.mirrors.isEmpty {
+            mirror(compiled.filters.mirrors + own.mirrors)
+        }
+        startAttempt(fresh: false)
+    }
+
+    // MARK: 4. Attempt
+
+    private func startAttempt(fresh: Bool) {
+        guard let pool = configuration?.backends[backend] else { return answer(.internalError) }
+        state.attempt()
+        deadlines.attempt(now: worker.loop.now)
+        rearm()
+        account.attempt(at: worker.loop.now)
+        switch pool.attach(self, fresh: fresh) {
+        case .failed(let reason): upstreamFailed(.failed(reason))
+        case .http1(let connection):
+            upstream = .http1(Link(connection))
+            connection.begin(self)
+        case .http2(let stream):
+            upstream = .http2(Link(stream))
+            stream.begin(self)
+        }
+    }
+
+    /// The endpoint of the attempt is `endpoint`.
+    func attached(to endpoint: EndpointPool) { self.endpoint = endpoint }
+
+    /// Lets go of the attempt.
+    private func detachUpstream(reusable: Bool = false) {
+        let side = upstream
+        upstream = .none
+        endpoint?.detach()
+        if let endpoint { account.endpoint = endpoint.text }
+        endpoint = nil
+        side.release(reusable: reusable)
+    }
+
+    /// True while the client may be read on: what it sent and the endpoint has not taken is bounded.
+    var requestHasRoom: Bool {
+        requestBody.byteCount &+ upstream.queuedBytes < Connection.highWatermark
+    }
+
+    /// `count` bytes were added to ``requestBody``.
+    func requestArrived(_ count: Int) {
+        if count == 0 { return }
+        account.requestBytes &+= count
+        deadlines.requestMoved(count, now: worker.loop.now)
+        if let limit = limits?.maxBodyBytes, account.requestBytes > limit { return requestFailed(.bodyTooLarge) }
+        for mirror in mirrors { mirror.mirrorBody(of: self, count) }
+        upstream.sendBody()
+    }
+
+    /// The last byte of the request is in ``requestBody``.
+    func requestEnded(hasTrailers: Bool) {
+        guard !state.requestEnded else { return }
+        state.endRequest()
+        deadlines.requestEnded()
+        requestBody.end()
+        if state.phase == .tunnel { linger() }
+        if !hasTrailers { requestTrailers.reset() }
+        for mirror in mirrors { mirror.requestEnded(hasTrailers: false) }
+        upstream.sendBody()
+    }
+
+    /// `count` bytes of the request went to the endpoint.
+    func requestTaken(_ count: Int) {
+        state.bodyTaken()
+        downstream.requestTaken(count)
+    }
+
+    /// The endpoint has been sent the last byte of the request.
+    func requestSent() {
+        state.sendRequest()
+        perform(state.endTunnel())
+    }
+
+    /// The endpoint took what was queued for it.
+    func requestDrained() {
+        upstream.sendBody()
+        downstream.requestTaken(0)
+    }
+
+    /// The request's body is not valid, too large or too slow.
+    func requestFailed(_ reason: Reason) { perform(state.answer(reason)) }
+
+    // MARK: 5. Response
+
+    /// True while the endpoint may be read on.
+    var responseHasRoom: Bool {
+        responseBody.byteCount &+ downstream.queuedBytes < Connection.highWatermark
+    }
+
+    /// A head is in ``response``; `isUpgrade` if the endpoint agreed to what was asked for.
+    func responseReceived(isUpgrade: Bool) {
+        if response.status >= 200 || isUpgrade { account.responded(response, at: worker.loop.now) }
+        deadlines.moved(now: worker.loop.now)
+        perform(state.receiveHead(status: response.status, isUpgrade: isUpgrade))
+    }
+
+    private func forwardHead() {
+        response.removeHopByHop()
+        if upgrade.isWanted { declineUpgrade() }
+        if let compiled = compiledRule {
+            compiled.filters.applyResponse(response, request: request)
+            let own = compiled.split.shares[share].filters
+            if own.changesResponse { own.applyResponse(response, request: request) }
+        }
+        downstream.respond(response, to: request, hasBody: response.bodyLength != .none)
+    }
+
+    /// The endpoint answered in the ordinary way: an HTTP/1.1 request that asked for more has ended after all.
+    private func declineUpgrade() {
+        let endsNow = upgrade.isField
+        upgrade = .none
+        if endsNow { requestEnded(hasTrailers: false) }
+    }
+
+    private var compiledRule: CompiledRule? {
+        guard rule >= 0, let served else { return nil }
+        return served.table.rules[rule]
+    }
+
+    /// `count` bytes were added to ``responseBody``.
+    func responseArrived(_ count: Int) {
+        if count == 0 { return }
+        account.responseBytes &+= count
+        state.receiveBody()
+        deadlines.moved(now: worker.loop.now)
+        downstream.sendBody()
+    }
+
+    /// The last `count` bytes of the response were added to ``responseBody``.
+    func lastResponseBytes(_ count: Int, hasTrailers: Bool) {
+        account.responseBytes &+= count
+        if count > 0 { state.receiveBody() }
+        responseEnded(hasTrailers: hasTrailers)
+    }
+
+    /// The last byte of the response is in ``responseBody``.
+    func responseEnded(hasTrailers: Bool) {
+        state.endResponse()
+        if !hasTrailers { responseTrailers.reset() }
+        account.trailers(responseTrailers, hasTrailers: hasTrailers)
+        responseBody.end()
+        if state.phase == .tunnel { linger() }
+        downstream.sendBody()
+    }
+
+    /// `count` bytes of the response went to the client.
+    func responseTaken(_ count: Int) { upstream.responseTaken(count) }
+
+    /// The client took what was queued for it.
+    func responseDrained() {
+        downstream.sendBody()
+        upstream.responseTaken(0)
+    }
+
+    /// The client has been sent the last byte of the response.
+    func responseSent() { perform(state.sendResponse()) }
+
+    // MARK: 6. Failure: the one decision
+
+    /// The attempt failed.
+    func upstreamFailed(_ failure: ExchangeState.Failure) {
+        detachUpstream()
+        perform(state.fail(failure, isIdempotent: request.method.isIdempotent))
+    }
+
+    /// The client went away.
+    func downstreamLost(_ reason: Reason) {
+        account.reason = account.reason ?? reason
+        account.wasCutOff = true
+        perform(state.lose())
+    }
+
+    /// Answers the client itself, and says why.
+    func answer(_ reason: Reason) { perform(state.answer(reason)) }
+
+    private func answerFromFilter(_ reason: Reason) {
+        guard case .answer = state.answer(reason) else { return }
+        account.reason = reason
+        finishAnswer()
+    }
+
+    private func write(_ reason: Reason) {
+        account.reason = reason
+        detachUpstream()
+        LocalAnswer.write(reason, for: request, into: response, body: responseBody, pools: worker.pools)
+        finishAnswer()
+    }
+
+    /// The answer is in ``response`` and ``responseBody``.
+    func finishAnswer() {
+        account.answered(response)
+        responseBody.end()
+        responseTrailers.reset()
+        downstream.respond(response, to: request, hasBody: response.bodyLength != .none)
+        downstream.sendBody()
+    }
+
+    /// Sends an answer that is no error: the admin endpoint's.
+    func answer(_ content: AdminAnswer) {
+        guard case .answer = state.answer(.internalError) else { return }
+        LocalAnswer.write(content, for: request, into: response, body: responseBody, pools: worker.pools)
+        finishAnswer()
+    }
+
+    private func perform(_ action: ExchangeState.Action) {
+        switch action {
+        case .none: break
+        case .replay:
+            account.replays &+= 1
+            startAttempt(fresh: true)
+        case .answer(let reason): write(reason)
+        case .abort(let reason):
+            account.reason = reason
+            account.wasCutOff = true
+            let side = downstream
+            detachUpstream()
+            downstream = .none
+            finish(side)
+            side.abort()
+        case .endWithTrailers(let reason): endWithTrailers(reason)
+        case .inform: inform()
+        case .respond: forwardHead()
+        case .openTunnel: openTunnel()
+        case .finish: finish(downstream)
+        }
+    }
+
+    private func endWithTrailers(_ reason: Reason) {
+        account.reason = reason
+        detachUpstream()
+        LocalAnswer.writeStatus(reason, into: responseTrailers)
+        account.trailers(responseTrailers, hasTrailers: true)
+        responseBody.end()
+        downstream.sendBody()
+    }
+
+    /// HTTP/1.0 clients do not know 1xx.
+    private func inform() {
+        guard request.version != .http10 else { return }
+        response.removeHopByHop()
+        downstream.inform(response)
+    }
+
+    private func openTunnel() {
+        upgrade.complete(request: request, response: response)
+        downstream.openTunnel(response)
+        downstream.sendBody()
+        upstream.sendBody()
+    }
+
+    // MARK: 7. Time
+
+    private func rearm() { worker.loop.schedule(self, at: deadlines.next(now: worker.loop.now)) }
+
+    override func timerFired() {
+        guard state.phase != .idle, state.phase != .done else { return }
+        if let reason = deadlines.passed(now: worker.loop.now, isTunnel: state.phase == .tunnel) {
+            return expire(reason)
+        }
+        rearm()
+    }
+
+    private func linger() {
+        deadlines.linger(now: worker.loop.now)
+        rearm()
+    }
+
+    private func expire(_ reason: Reason) {
+        if reason == .bodyTooSlow && !requestHasRoom {
+            deadlines.pauseRate(now: worker.loop.now)
+            return rearm()
+        }
+        if state.phase == .answering || deadlines.endsInSilence { return downstreamGivenUp() }
+        detachUpstream()
+        perform(state.answer(reason))
+    }
+
+    /// The client does not take our own answer, or nothing more comes through a tunnel that is half closed.
+    private func downstreamGivenUp() {
+        let side = downstream
+        detachUpstream()
+        account.wasCutOff = !deadlines.endsInSilence
+        if state.lose() == .finish { finish(side) }
+        side.abort()
+    }
+
+    // MARK: 8. End
+
+    /// Lets go of both sides, accounts, and is new.
+    private func finish(_ side: DownstreamSide) {
+        let attempt = upstream
+        let reusable = state.leftCleanly
+        upstream = .none
+        endpoint?.detach()
+        if let endpoint { account.endpoint = endpoint.text }
+        endpoint = nil
+        downstream = .none
+        worker.loop.cancel(self)
+        record(side)
+        for mirror in mirrors { mirror.mirroredEnded() }
+        mirrors.removeAll()
+        requestBody.reset()
+        responseBody.reset()
+        configuration = nil
+        rule = -1
+        share = 0
+        backend = -1
+        upgrade = .none
+        account.reset()
+        attempt.release(reusable: reusable)
+        side.exchangeEnded()
+    }
+
+    var metricsListener: Int { configuration?.listenerSlot(listener) ?? -1 }
+
+}
+
+// MARK: - Mirroring
+
+extension Exchange {
+    /// Sends copies to `targets`, by their percentage: fire and forget, never felt by the caller.
+    private func mirror(_ targets: [Mirror]) {
+        for target in targets where UInt64(target.numerator) > worker.random.next() % UInt64(target.denominator) {
+            let copy = worker.leaseExchange()
+            copy.beginMirror(of: self, target: target.backend)
+            mirrors.append(copy)
+        }
+        mirrors.removeAll { $0.state.phase == .done }
+    }
+
+    private func beginMirror(of original: Exchange, target: Int) {
+        state.begin()
+        account.begin(at: worker.loop.now)
+        configuration = original.configuration
+        listener = original.listener
+        backend = target
+        request.copy(from: original.request)
+        if let limits { deadlines.begin(limits, isPaced: false, now: worker.loop.now) }
+        rearm()
+        if original.state.requestEnded { requestEnded(hasTrailers: false) }
+        startAttempt(fresh: false)
+    }
+
+    /// The bytes that were just added to the original's pipe, shared. A mirror that is too slow is given up.
+    private func mirrorBody(of original: Exchange, _ count: Int) {
+        guard state.phase == .choosing || state.phase == .awaiting || state.phase == .responding else { return }
+        guard requestBody.byteCount &+ count <= Connection.highWatermark else { return mirroredEnded() }
+        original.requestBody.shareLast(count, with: requestBody)
+        upstream.sendBody()
+    }
+
+    /// The original is over. The copy goes on if it has its whole request.
+    private func mirroredEnded() {
+        if state.phase == .done || state.phase == .idle { return }
+        if !state.requestEnded { perform(state.lose()) }
+    }
+}

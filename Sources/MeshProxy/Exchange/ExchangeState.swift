@@ -1,0 +1,214 @@
+import MeshCore
+
+/// The legal order of one exchange, as a pure state machine: events in, what to do out. It knows no bytes, no clock
+/// and no connection, so that every order of events can be tried in a test.
+///
+/// ```
+/// idle ─ begin ▸ choosing ─ attempt ▸ awaiting ─ final head ▸ responding ─ both ends ▸ done
+///                   │                  │  ▲ └ replay            │
+///                   └─ answer ─────────┴──┴──▸ answering ───────┴─ cut off ▸ done
+/// ```
+struct ExchangeState: Equatable {
+    enum Phase: Equatable {
+        /// Not in use.
+        case idle
+        /// The head is there; route, filters and backend are being chosen.
+        case choosing
+        /// An attempt is under way, and nothing final has come back.
+        case awaiting
+        /// The endpoint's final head went to the client, its body follows.
+        case responding
+        /// Bytes go both ways after an upgrade.
+        case tunnel
+        /// The proxy's own answer goes to the client.
+        case answering
+        /// Over.
+        case done
+    }
+
+    /// What the owner has to do after an event.
+    enum Action: Equatable {
+        /// Nothing.
+        case none
+        /// Start another attempt: nobody has seen this one.
+        case replay
+        /// Answer the client with the reason.
+        case answer(Reason)
+        /// End the response that has begun with trailers that give the reason.
+        case endWithTrailers(Reason)
+        /// Cut the response off in a way that the client can see.
+        case abort(Reason)
+        /// Forward the 1xx head.
+        case inform
+        /// Forward the final head.
+        case respond
+        /// Forward the head of the upgrade, and open the tunnel.
+        case openTunnel
+        /// Everything is said: account for it and let go of both sides.
+        case finish
+    }
+
+    /// How an attempt failed, as far as trying again goes.
+    enum Failure: Equatable {
+        /// The endpoint says that it has not processed the request (RFC 9113 §8.7), or an idle connection was gone
+        /// before the endpoint can have read from it.
+        case unprocessed(Reason)
+        /// A reused connection ended without a byte of an answer: the race of RFC 9112 §9.3.1.
+        case staleConnection(Reason)
+        /// Anything else.
+        case failed(Reason)
+
+        var reason: Reason {
+            switch self {
+            case .unprocessed(let reason), .staleConnection(let reason), .failed(let reason): reason
+            }
+        }
+    }
+
+    private(set) var phase = Phase.idle
+    /// The client has sent its last byte.
+    private(set) var requestEnded = false
+    /// The endpoint has been sent the request's last byte.
+    private(set) var requestSent = false
+    /// The endpoint has sent its last byte, or the proxy's own answer is complete.
+    private(set) var responseEnded = false
+    /// The client has been sent the response's last byte.
+    private(set) var responseSent = false
+    /// Body bytes have left for an endpoint: they cannot be sent again.
+    private(set) var bodyLeft = false
+    /// Attempts so far.
+    private(set) var attempts = 0
+    private var replays = 0
+    private var isGRPC = false
+    private var bodyArrived = false
+
+    /// Replays of one exchange: one for a stale connection, and a second for an endpoint that keeps refusing streams.
+    static let replayLimit = 2
+
+    /// A head arrived; `isGRPC`: the client reads how it went from trailers.
+    mutating func begin(isGRPC: Bool = false) {
+        self = ExchangeState()
+        self.isGRPC = isGRPC
+        phase = .choosing
+    }
+
+    /// An attempt starts.
+    mutating func attempt() {
+        guard phase == .choosing || phase == .awaiting else { return }
+        phase = .awaiting
+        attempts &+= 1
+        requestSent = false
+    }
+
+    /// Body bytes left for the endpoint.
+    mutating func bodyTaken() { bodyLeft = true }
+
+    /// The client's last byte arrived.
+    mutating func endRequest() { requestEnded = true }
+
+    /// The endpoint has been sent everything.
+    mutating func sendRequest() { requestSent = true }
+
+    /// The attempt failed. `isIdempotent`: the method may be repeated (RFC 9110 §9.2.2).
+    mutating func fail(_ failure: Failure, isIdempotent: Bool) -> Action {
+        switch phase {
+        case .awaiting:
+            if mayReplay(failure, isIdempotent: isIdempotent) {
+                replays &+= 1
+                return .replay
+            }
+            return answer(failure.reason)
+        case .choosing: return answer(failure.reason)
+        case .responding, .tunnel: return cut(failure.reason)
+        case .idle, .answering, .done: return .none
+        }
+    }
+
+    private func mayReplay(_ failure: Failure, isIdempotent: Bool) -> Bool {
+        guard !bodyLeft else { return false }
+        switch failure {
+        case .unprocessed: return replays < Self.replayLimit
+        // RFC 9110 §9.2.2: a request that is not idempotent may have been processed, whatever the odds.
+        case .staleConnection: return replays == 0 && isIdempotent
+        case .failed: return false
+        }
+    }
+
+    /// The proxy answers itself: a reason of routing, a filter, a limit, a timeout.
+    mutating func answer(_ reason: Reason) -> Action {
+        switch phase {
+        case .choosing, .awaiting:
+            phase = .answering
+            responseEnded = true
+            return .answer(reason)
+        case .responding, .tunnel: return cut(reason)
+        case .idle, .answering, .done: return .none
+        }
+    }
+
+    /// A head from the endpoint; `isUpgrade` if it is a 101 (or 200 to an extended CONNECT) that was asked for.
+    mutating func receiveHead(status: Int, isUpgrade: Bool) -> Action {
+        guard phase == .awaiting else { return .none }
+        if isUpgrade {
+            phase = .tunnel
+            return .openTunnel
+        }
+        if status == 101 { return fail(.failed(.upstreamMalformedResponse), isIdempotent: false) }
+        if status < 200 { return .inform }
+        phase = .responding
+        return .respond
+    }
+
+    /// Body bytes arrived from the endpoint.
+    mutating func receiveBody() { bodyArrived = true }
+
+    /// The endpoint's last byte arrived.
+    mutating func endResponse() { responseEnded = true }
+
+    /// The client has been sent the response's last byte.
+    mutating func sendResponse() -> Action {
+        guard !responseSent else { return .none }
+        switch phase {
+        case .responding, .answering:
+            responseSent = true
+            return done()
+        case .tunnel:
+            responseSent = true
+            return requestSent ? done() : .none
+        case .idle, .choosing, .awaiting, .done: return .none
+        }
+    }
+
+    /// A tunnel's other direction has been sent to its end.
+    mutating func endTunnel() -> Action {
+        guard phase == .tunnel, requestSent, responseSent else { return .none }
+        return done()
+    }
+
+    /// The client went away.
+    mutating func lose() -> Action {
+        switch phase {
+        case .idle, .done: return .none
+        case .choosing, .awaiting, .responding, .tunnel, .answering: return done()
+        }
+    }
+
+    /// A gRPC response of which no message has left can still end in order; anything else is cut off.
+    private mutating func cut(_ reason: Reason) -> Action {
+        if phase == .responding && isGRPC && !bodyArrived {
+            phase = .answering
+            responseEnded = true
+            return .endWithTrailers(reason)
+        }
+        phase = .done
+        return .abort(reason)
+    }
+
+    private mutating func done() -> Action {
+        phase = .done
+        return .finish
+    }
+
+    /// True if the endpoint's connection can serve another exchange: both directions came to their end.
+    var leftCleanly: Bool { requestSent && responseEnded && phase == .done }
+}

@@ -1,0 +1,93 @@
+import MeshCore
+import MeshHTTP
+
+/// Answers that the proxy makes itself: status, `x-martlet-reason` and problem+json (RFC 9457); to a gRPC call the
+/// status that gRPC libraries understand, in the head alone ("Trailers-Only", gRPC over HTTP2).
+enum LocalAnswer {
+    /// Builds the answer for `reason`; the body goes into `body`, which must be empty.
+    static func write(
+        _ reason: Reason, for request: MessageHead, into head: MessageHead, body: BodyPipe, pools: BufferPools
+    ) {
+        body.reset()
+        head.reset()
+        if request.flags.contains(.grpc) { return writeGRPC(reason, into: head) }
+        head.status = reason.status == 0 ? 400 : reason.status
+        let text =
+            "{\"type\":\"about:blank\",\"status\":\(head.status),\"reason\":\"\(reason.rawValue)\","
+            + "\"detail\":\"\(reason.sentence.escapedQuotes)\"}\n"
+        head.append(.xMartletReason, value: Array(reason.rawValue.utf8).span)
+        if reason == .connectRefused {
+            head.append(.allow, value: ("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH" as StaticString).bytes)
+        }
+        fill(head, body, Array(text.utf8), type: "application/problem+json", request, pools)
+    }
+
+    /// Builds an answer that is no error.
+    static func write(
+        _ answer: AdminAnswer, for request: MessageHead, into head: MessageHead, body: BodyPipe, pools: BufferPools
+    ) {
+        body.reset()
+        head.reset()
+        head.status = answer.status
+        head.append(name: ("cache-control" as StaticString).bytes, value: ("no-store" as StaticString).bytes)
+        if answer.status == 405 { head.append(.allow, value: Array(answer.allowed.utf8).span) }
+        fill(head, body, answer.body, type: answer.contentType, request, pools)
+    }
+
+    private static func fill(
+        _ head: MessageHead, _ body: BodyPipe, _ bytes: [UInt8], type: StaticString, _ request: MessageHead,
+        _ pools: BufferPools
+    ) {
+        head.append(.contentType, value: type.bytes)
+        head.append(.contentLength, value: Array(String(bytes.count).utf8).span)
+        guard request.method != .head, !bytes.isEmpty else { return }
+        head.bodyLength = .known(bytes.count)
+        var start = 0
+        while start < bytes.count {
+            let end = min(start + pools.medium.capacity, bytes.count)
+            body.append(Slice.copy(of: bytes.span.extracting(start..<end), in: pools.medium))
+            start = end
+        }
+    }
+
+    private static func writeGRPC(_ reason: Reason, into head: MessageHead) {
+        writeStatus(reason, into: head)
+        head.status = 200
+        head.append(.contentType, value: ("application/grpc" as StaticString).bytes)
+        head.bodyLength = .none
+    }
+
+    /// Makes `head` the trailers that tell a gRPC client about `reason`.
+    static func writeStatus(_ reason: Reason, into head: MessageHead) {
+        head.reset()
+        head.append(.grpcStatus, value: Array(String(reason.grpcStatus).utf8).span)
+        head.append(.grpcMessage, value: percentEncoded("\(reason.rawValue): \(reason.sentence)").span)
+        head.append(.xMartletReason, value: Array(reason.rawValue.utf8).span)
+    }
+
+    /// As grpc-message wants it: everything but visible ASCII, and `%`, as `%XX`.
+    private static func percentEncoded(_ text: String) -> [UInt8] {
+        let digits = Array("0123456789ABCDEF".utf8)
+        return text.utf8.flatMap { byte in
+            (0x20...0x7E).contains(byte) && byte != UInt8(ascii: "%")
+                ? [byte] : [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+        }
+    }
+}
+
+extension String {
+    /// The text with quotation marks as JSON wants them.
+    fileprivate var escapedQuotes: String {
+        split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\\\"")
+    }
+}
+
+extension Method {
+    /// Repeating the request asks for nothing more (RFC 9110 §9.2.2).
+    var isIdempotent: Bool {
+        switch self {
+        case .get, .head, .put, .delete, .options, .trace: true
+        case .post, .patch, .connect, .other: false
+        }
+    }
+}

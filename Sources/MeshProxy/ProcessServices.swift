@@ -1,0 +1,53 @@
+import MeshCore
+import MeshNet
+import Synchronization
+
+/// What the loops of a process share and none of them owns: who writes the access log, and warnings.
+final class ProcessServices: Sendable {
+    let warnings = Warnings()
+    private let writer = Mutex<LogWriter?>(nil)
+
+    /// The writer of the access log, to standard output; made when the first configuration wants a log. Nil if the
+    /// system has no thread left for it.
+    func logWriter() -> LogWriter? {
+        writer.withLock { writer in
+            if writer == nil { writer = try? LogWriter(descriptor: 1) }
+            return writer
+        }
+    }
+
+    /// Writes what is left of the log, for at most a second.
+    func finish() { _ = writer.withLock { $0?.close(within: 1000) } }
+}
+
+/// Lines for people on standard error: at most ten a second, the rest is counted.
+final class Warnings: Sendable {
+    private struct State {
+        var second: UInt64 = 0
+        var count = 0
+        var suppressed = 0
+    }
+
+    private let state = Mutex(State())
+
+    /// Writes `line`, without its newline.
+    func say(_ line: String) {
+        let second = Clock.now().nanoseconds / 1_000_000_000
+        let suppressed: Int? = state.withLock { state in
+            if state.second != second {
+                state.second = second
+                state.count = 0
+            }
+            state.count += 1
+            guard state.count <= 10 else {
+                state.suppressed += 1
+                return nil
+            }
+            defer { state.suppressed = 0 }
+            return state.suppressed
+        }
+        guard let suppressed else { return }
+        let more = suppressed > 0 ? " (\(suppressed) more lines were left out)" : ""
+        StandardError.say("martlet: \(line)\(more)")
+    }
+}

@@ -1,0 +1,47 @@
+import MeshCore
+import MeshTelemetry
+
+/// A snapshot with what one loop adds to it: its pools, and where it counts. Exchanges in flight keep theirs.
+final class LoopConfiguration {
+    let snapshot: Snapshot
+    /// By the snapshot's backends.
+    let backends: [BackendPool]
+    /// By listener, rule and share: the counter slot of a request.
+    private let slots: [[[Int]]]
+    private let listenerSlots: [Int]
+    private let backendSlots: [Int]
+    private let streamSlots: [[Int]]
+
+    init(_ snapshot: Snapshot, backends: [BackendPool], metrics: LoopMetrics) {
+        self.snapshot = snapshot
+        self.backends = backends
+        listenerSlots = snapshot.listeners.map { metrics.listenerSlot($0.name) }
+        backendSlots = snapshot.backends.map { metrics.backendSlot($0.name) }
+        slots = snapshot.listeners.map { listener in
+            listener.table.rules.map { rule in
+                rule.split.shares.map { share in
+                    metrics.slot(
+                        listener: listener.name, route: rule.name,
+                        backend: share.backend.map { snapshot.backends[$0].name } ?? "")
+                }
+            }
+        }
+        // A stream's route is its backend: connections have no rules.
+        streamSlots = snapshot.listeners.map { listener in
+            listener.sections.allSatisfy { $0.streamRoutes.isEmpty }
+                ? []
+                : snapshot.backends.map { metrics.slot(listener: listener.name, route: "", backend: $0.name) }
+        }
+    }
+
+    func slot(listener: Int, rule: Int, share: Int) -> Int { slots[listener][rule][share] }
+
+    func streamSlot(listener: Int, backend: Int) -> Int {
+        guard listener >= 0, backend < streamSlots[listener].count else { return -1 }
+        return streamSlots[listener][backend]
+    }
+
+    func listenerSlot(_ listener: Int) -> Int { listener < 0 ? -1 : listenerSlots[listener] }
+
+    func backendSlot(_ backend: Int) -> Int { backendSlots[backend] }
+}

@@ -1,0 +1,242 @@
+import MeshCore
+import MeshModel
+import MeshNet
+import MeshTLS
+import MeshTelemetry
+import MeshTraffic
+import Synchronization
+
+/// A model compiled for the loops: immutable, shared by all of them, adopted by one message each. Exchanges in flight
+/// keep theirs.
+public final class Snapshot: Sendable {
+    let model: Model
+    /// Counts up with each snapshot of the process: what loops cache by snapshot is checked against it.
+    let generation: Int
+    let listeners: [ServedListener]
+    let backends: [ServedBackend]
+    let logFormat: AccessLogFormat
+
+    /// Compiles `model`; what stays as it was in `previous` is taken over: TLS contexts with their ticket keys and
+    /// sessions, and the counts of connections.
+    ///
+    /// - Throws: the first thing that cannot be served: a certificate that does not load, a pattern that is not valid.
+    init(_ model: Model, previous: Snapshot? = nil, admin: AdminListener? = nil) throws(ProxyError) {
+        self.model = model
+        logFormat = try AccessLogFormat(model.settings.accessLog)
+        generation = (previous?.generation ?? 0) + 1
+        var names: [String: Int] = [:]
+        for (index, backend) in model.backends.enumerated() { names[backend.name] = index }
+        var listeners: [ServedListener] = []
+        for listener in model.listeners {
+            let old = previous?.listeners.first { $0.model.address == listener.address && $0.admin == nil }
+            listeners.append(try ServedListener(listener, backend: { names[$0] }, previous: old))
+        }
+        if let admin { listeners.append(try ServedListener(admin, previous: previous?.listeners.last { $0.admin != nil })) }
+        self.listeners = listeners
+        var old: [String: ServedBackend] = [:]
+        for backend in previous?.backends ?? [] { old[backend.name] = backend }
+        var backends: [ServedBackend] = []
+        for backend in model.backends {
+            backends.append(try ServedBackend(backend, model.settings, previous: old[backend.name]))
+        }
+        self.backends = backends
+    }
+
+    /// What works but deserves a look: certificates that expired or are not valid yet.
+    var warnings: [String] {
+        listeners.flatMap { listener in listener.contexts.flatMap { $0?.warnings ?? [] } }
+            + backends.flatMap { $0.tls?.warnings ?? [] }
+    }
+}
+
+/// A listener as the loops use it.
+final class ServedListener: Sendable {
+    /// What its connections begin with.
+    enum Kind: Sendable {
+        case clear, tls, tcp
+    }
+
+    let model: Listener
+    let kind: Kind
+    let table: ListenerTable
+    let limits: ListenerLimits
+    let role: Role
+    let trustedHops: Int
+    let expectsProxyHeader: Bool
+    let sections: [Section]
+    /// By section: nil where TLS does not end here.
+    let contexts: [TLSServerContext?]
+    /// What the admin endpoint answers with; nil for listeners that forward.
+    let admin: AdminListener?
+    /// Open connections, over all loops.
+    let connections: ConnectionCounter
+
+    init(_ listener: Listener, backend: (String) -> Int?, previous: ServedListener?) throws(ProxyError) {
+        model = listener
+        table = try ListenerTable(listener, backend: backend)
+        limits = listener.limits
+        role = listener.role
+        trustedHops = listener.trustedHops
+        expectsProxyHeader = listener.proxyProtocol
+        sections = listener.sections
+        kind = switch listener.sections.first?.protocol {
+        case .tcp: .tcp
+        case .https, .tls: .tls
+        case .http, nil: .clear
+        }
+        var contexts: [TLSServerContext?] = []
+        for section in listener.sections {
+            let index = previous?.sections.firstIndex { $0.name == section.name }
+            let old = index.flatMap { previous?.contexts[$0] }
+            if let old, let index, previous?.sections[index].tls == section.tls {
+                contexts.append(old)
+            } else {
+                contexts.append(try section.tls.map { tls throws(ProxyError) in
+                    try tls.context(ticketKeys: old?.ticketKeys, section: section)
+                })
+            }
+        }
+        self.contexts = contexts
+        admin = nil
+        connections = previous?.connections ?? ConnectionCounter()
+    }
+
+    /// The admin endpoint as a listener.
+    init(_ admin: AdminListener, previous: ServedListener?) throws(ProxyError) {
+        model = Listener(address: .unix(path: ""), role: .sidecar)
+        table = try ListenerTable(model, backend: { _ in nil })
+        limits = model.limits
+        role = .sidecar
+        trustedHops = 0
+        expectsProxyHeader = false
+        sections = []
+        kind = .clear
+        contexts = []
+        self.admin = admin
+        connections = previous?.connections ?? ConnectionCounter()
+    }
+
+    var isTLS: Bool { kind == .tls }
+
+    /// The port that redirects name.
+    var port: UInt16 { model.address.port ?? 0 }
+
+    var key: ListenerKey { admin == nil ? .address(model.address) : .admin }
+
+    /// How metrics and the log call it.
+    var name: String { admin == nil ? model.address.description : "admin" }
+}
+
+extension ServerTLS {
+    func context(ticketKeys: TLSTicketKeys?, section: Section) throws(ProxyError) -> TLSServerContext {
+        let validation: MeshTLS.ClientValidation = switch clientValidation {
+        case nil: .none
+        case let wanted?:
+            switch wanted.mode {
+            case .allowValidOnly: .required(caPEM: wanted.authorities)
+            case .allowInsecureFallback: .allowInsecureFallback(caPEM: wanted.authorities)
+            }
+        }
+        let offered: [ALPN] = section.protocol == .tls ? [] : alpn.compactMap {
+            $0 == "h2" ? .http2 : $0 == "http/1.1" ? .http1 : nil
+        }
+        do throws(ProxyError) {
+            return try TLSServerContext(
+                certificates: certificates.map(\.loaded),
+                minimumVersion: minimumVersion == .tls13 ? .v1_3 : .v1_2, alpn: offered,
+                clientValidation: validation, ticketKeys: ticketKeys ?? TLSTicketKeys())
+        } catch {
+            throw ProxyError("listener \(section.name): \(error.description)")
+        }
+    }
+}
+
+extension Certificate {
+    /// As `MeshTLS` takes it.
+    var loaded: TLSCertificate {
+        TLSCertificate(chainPEM: chain, keyPEM: privateKey, ocspStaple: ocspStaple, label: name)
+    }
+}
+
+/// A backend as the loops use it.
+final class ServedBackend: Sendable {
+    let model: Backend
+    let tls: TLSClientContext?
+    /// The longest time between two resolutions of an endpoint's name.
+    let resolutionInterval: Duration
+    /// Connections to it, over all loops.
+    let connections: ConnectionCounter
+
+    init(_ backend: Backend, _ settings: ProxySettings, previous: ServedBackend?) throws(ProxyError) {
+        model = backend
+        resolutionInterval = settings.resolutionInterval
+        connections = previous?.connections ?? ConnectionCounter()
+        if let previous, previous.model.tls == backend.tls, previous.model.protocol == backend.protocol {
+            tls = previous.tls
+        } else {
+            do throws(ProxyError) {
+                tls = try backend.tls.map { wanted throws(ProxyError) in try wanted.context(backend.protocol) }
+            } catch {
+                throw ProxyError("backend \(backend.name): \(error.description)")
+            }
+        }
+    }
+
+    var name: String { model.name }
+    var connectTimeout: Duration { model.connectTimeout }
+    var idleTimeout: Duration { model.idleTimeout }
+    var limits: ConnectionLimits { model.limits }
+    var proxyProtocol: Backend.ProxyProtocol { model.proxyProtocol }
+
+    /// True if connections made for `other` can serve this one.
+    func sharesConnections(with other: ServedBackend) -> Bool {
+        tls === other.tls && model.protocol == other.model.protocol && model.proxyProtocol == other.model.proxyProtocol
+            && model.tls == other.model.tls
+    }
+}
+
+extension Backend.ProxyProtocol {
+    /// True if connections begin with a header.
+    var isSent: Bool { self != .none }
+}
+
+extension BackendTLS {
+    fileprivate func context(_ spoken: Backend.`Protocol`) throws(ProxyError) -> TLSClientContext {
+        let trust: TLSClientContext.Trust = switch self.trust {
+        case .system: .system
+        case .authorities(let pem): .authorities(caPEM: pem)
+        }
+        let alpn: [ALPN] = switch spoken {
+        case .http1: [.http1]
+        case .http2: [.http2]
+        case .tcp: []
+        }
+        let names: [MeshTLS.SubjectAltName] = subjectAltNames.map { name in
+            switch name {
+            case .hostname(let name): .hostname(name)
+            case .uri(let uri): .uri(uri)
+            }
+        }
+        return try TLSClientContext(
+            trust: trust, clientCertificate: clientCertificate?.loaded, alpn: alpn, subjectAltNames: names,
+            minimumVersion: minimumVersion == .tls13 ? .v1_3 : .v1_2)
+    }
+}
+
+/// Open connections of something that all loops share. Touched once per connection, never per request.
+final class ConnectionCounter: Sendable {
+    private let count = Atomic<Int>(0)
+
+    /// Counts one more; false, and nothing is counted, if there are `limit` already.
+    func open(limit: Int?) -> Bool {
+        let before = count.add(1, ordering: .relaxed).oldValue
+        guard let limit, before >= limit else { return true }
+        close()
+        return false
+    }
+
+    /// Counts one less.
+    func close() { count.subtract(1, ordering: .relaxed) }
+
+    var current: Int { count.load(ordering: .relaxed) }
+}

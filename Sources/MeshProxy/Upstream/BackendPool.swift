@@ -1,0 +1,207 @@
+import MeshCore
+import MeshModel
+import MeshNet
+import MeshTraffic
+
+/// One loop's way to one backend: which endpoints there are, and which is next.
+///
+/// Outlives configurations: a changed backend moves only what must move, endpoints that stay keep their connections.
+final class BackendPool {
+    private(set) var backend: ServedBackend
+    let worker: Worker
+    let metricsSlot: Int
+    private(set) var endpoints: [EndpointPool] = []
+    private var balancer = Balancer.none
+    /// By endpoint: requests in flight, which is what the balancer weighs.
+    private var active: ContiguousArray<Int32> = []
+    private var names: [ResolvedName] = []
+    private var hasUnresolvedNames = false
+
+    private enum Balancer {
+        case none
+        case single
+        case roundRobin(RoundRobin)
+        case leastRequest(LeastRequest)
+    }
+
+    /// What an attempt got.
+    enum Attachment {
+        case http1(HTTP1Upstream)
+        case http2(HTTP2UpstreamStream)
+        case failed(Reason)
+    }
+
+    init(_ backend: ServedBackend, worker: Worker) {
+        self.backend = backend
+        self.worker = worker
+        metricsSlot = worker.metrics.backendSlot(backend.name)
+        refresh()
+    }
+
+    /// Follows a changed backend.
+    func adopt(_ backend: ServedBackend) {
+        let connectionsStay = backend.sharesConnections(with: self.backend)
+        self.backend = backend
+        if !connectionsStay {
+            for endpoint in endpoints { endpoint.retire() }
+            endpoints = []
+        }
+        for endpoint in endpoints { endpoint.backend = backend }
+        refresh()
+    }
+
+    /// The backend is gone.
+    func retire() {
+        for name in names { name.cancel() }
+        names = []
+        for endpoint in endpoints { endpoint.retire() }
+        endpoints = []
+        active = []
+        balancer = .none
+    }
+
+    // MARK: Endpoints
+
+    /// Makes the list of endpoints anew from the model and from what names resolved to.
+    private func refresh() {
+        var wanted: [(address: SocketAddress, weight: Int)] = []
+        var kept: [ResolvedName] = []
+        for endpoint in backend.model.endpoints {
+            switch endpoint.address {
+            case .ip(let ip, let port):
+                if let address = SocketAddress(ip: ip, port: port) { wanted.append((address, endpoint.weight)) }
+            case .unix(let path): wanted.append((.unix(path), endpoint.weight))
+            case .name(let host, let port):
+                let name = names.first { $0.host == host && $0.port == port } ?? ResolvedName(host, port, self)
+                kept.append(name)
+                for address in name.addresses { wanted.append((address, endpoint.weight)) }
+            }
+        }
+        for name in names where !kept.contains(where: { $0 === name }) { name.cancel() }
+        names = kept
+        hasUnresolvedNames = kept.contains { $0.addresses.isEmpty }
+        replaceEndpoints(wanted)
+        for name in kept where !name.isStarted { name.start() }
+    }
+
+    /// A name has other addresses now.
+    func namesChanged() { refresh() }
+
+    private func replaceEndpoints(_ wanted: [(address: SocketAddress, weight: Int)]) {
+        var old: [SocketAddress: EndpointPool] = [:]
+        for endpoint in endpoints { old[endpoint.address] = endpoint }
+        var fresh: [EndpointPool] = []
+        var counts: ContiguousArray<Int32> = []
+        for (address, weight) in wanted where weight > 0 {
+            let endpoint = old.removeValue(forKey: address) ?? EndpointPool(address, backend, owner: self)
+            counts.append(endpoint.index >= 0 ? active[endpoint.index] : 0)
+            endpoint.weight = weight
+            fresh.append(endpoint)
+        }
+        for endpoint in old.values { endpoint.retire() }
+        for (index, endpoint) in fresh.enumerated() { endpoint.index = index }
+        endpoints = fresh
+        active = counts
+        let weights = fresh.map(\.weight)
+        switch (fresh.count, backend.model.balancing) {
+        case (0, _): balancer = .none
+        case (1, _): balancer = .single
+        case (_, .roundRobin): balancer = .roundRobin(RoundRobin(weights: weights, start: worker.random.next()))
+        case (_, .leastRequest): balancer = .leastRequest(LeastRequest(weights: weights))
+        }
+    }
+
+    /// The endpoint for the next request.
+    func pick() -> Result<EndpointPool, ReasonError> {
+        let index: Int?
+        switch balancer {
+        case .none: index = nil
+        case .single: index = 0
+        case .leastRequest(let balancer):
+            let counts = active
+            index = balancer.pick(random: worker.random.next(), active: counts.span)
+        case .roundRobin(var turns):
+            index = turns.pick()
+            balancer = .roundRobin(turns)
+        }
+        if let index { return .success(endpoints[index]) }
+        return .failure(ReasonError(reason: hasUnresolvedNames ? .endpointNameNotResolved : .noEndpoint))
+    }
+
+    /// A connection or stream for one attempt of `exchange`; `fresh` wants none that may have gone stale.
+    func attach(_ exchange: Exchange, fresh: Bool) -> Attachment {
+        switch pick() {
+        case .failure(let failure): return .failed(failure.reason)
+        case .success(let endpoint): return endpoint.attach(exchange, fresh: fresh)
+        }
+    }
+
+    /// A request begins or ends at endpoint `index`.
+    func count(_ change: Int32, at index: Int) {
+        if index >= 0 && index < active.count { active[index] &+= change }
+    }
+
+    func activeCount(at index: Int) -> Int { index >= 0 && index < active.count ? Int(active[index]) : 0 }
+}
+
+/// A reason as an error value.
+struct ReasonError: Error { let reason: Reason }
+
+/// A DNS name whose addresses are endpoints, resolved again when the answer has aged.
+final class ResolvedName: TimerNode {
+    let host: String
+    let port: UInt16
+    private(set) var addresses: [SocketAddress] = []
+    private(set) var isStarted = false
+    private weak var pool: BackendPool?
+    private let worker: Worker
+
+    init(_ host: String, _ port: UInt16, _ pool: BackendPool) {
+        self.host = host
+        self.port = port
+        self.pool = pool
+        worker = pool.worker
+        super.init()
+    }
+
+    func start() {
+        isStarted = true
+        guard let resolver = worker.resolver() else { return retry(after: 5_000_000_000) }
+        resolver.resolve(host, port: port) { [weak self] answer in self?.take(answer) }
+    }
+
+    func cancel() {
+        pool = nil
+        worker.loop.cancel(self)
+    }
+
+    override func timerFired() { start() }
+
+    private func take(_ answer: ResolverAnswer) {
+        guard let pool else { return }
+        let longest = pool.backend.resolutionInterval.nanoseconds
+        switch answer {
+        case .addresses(let found, let timeToLive):
+            // No faster than once a second, whatever a server says.
+            retry(after: min(longest, UInt64(max(timeToLive, timeToLive == 0 ? 5 : 1)) &* 1_000_000_000))
+            if found != addresses {
+                addresses = found
+                pool.namesChanged()
+            }
+        case .failed(let text, let isNegative):
+            retry(after: min(longest, 2_000_000_000))
+            if addresses.isEmpty || isNegative {
+                worker.warn("backend \(pool.backend.name): \(host) does not resolve: \(text)")
+            }
+            // The name is gone by its server's word; if nobody could be asked, the old answer is the best there is.
+            if isNegative && !addresses.isEmpty {
+                addresses = []
+                pool.namesChanged()
+            }
+        }
+    }
+
+    private func retry(after nanoseconds: UInt64) {
+        worker.loop.schedule(self, at: worker.loop.now.advanced(byNanoseconds: nanoseconds))
+    }
+}

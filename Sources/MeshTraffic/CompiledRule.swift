@@ -1,0 +1,38 @@
+import MeshModel
+
+/// A rule of a route as the proxy carries it out. An object, so that an exchange keeps it by one reference.
+public final class CompiledRule: Sendable {
+    /// `namespace/route/rule`: the rule's name, or its number from 0; for labels.
+    public let name: String
+    /// `namespace/route`.
+    public let routeName: String
+    /// The section that the route is attached to, by index.
+    public let section: Int
+    /// The kind of the route.
+    public let kind: Route.Kind
+    /// Where requests go.
+    public let split: Split
+    /// What is done to all requests of the rule; those of a share come after.
+    public let filters: FilterChain
+    /// How long it may take.
+    public let timeouts: Timeouts
+    /// When to try again.
+    public let retry: Retry?
+    /// How a client stays with one endpoint.
+    public let sessionPersistence: SessionPersistence?
+    /// Where it was written.
+    public let origin: Origin?
+
+    init(_ rule: RouteRule, number: Int, of route: Route, section: Int, backend index: (String) -> Int?) {
+        name = "\(route.name)/\(rule.name.isEmpty ? String(number) : rule.name)"
+        routeName = route.name
+        self.section = section
+        kind = route.kind
+        split = Split(rule.backends, index: index)
+        filters = FilterChain(rule.filters, backend: index)
+        timeouts = rule.timeouts
+        retry = rule.retry
+        sessionPersistence = rule.sessionPersistence
+        origin = rule.origin ?? route.origin
+    }
+}
