@@ -30,6 +30,9 @@ extension Socket {
         close(try bound(address, reusePort: false))
     }
 
+    /// Lets only the owner connect to the unix socket at `path`.
+    public static func restrictToOwner(_ path: String) { _ = unsafe chmod(path, 0o600) }
+
     private static func bound(_ address: SocketAddress, reusePort: Bool) throws(ProxyError) -> Int32 {
         let fd = linux_socket(address.family)
         guard fd >= 0 else { throw ProxyError("cannot open a socket for \(address): \(text(linux_errno()))") }

@@ -57,9 +57,6 @@ public enum Signals {
         _ = unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
     }
 
-    /// Sends `number` to this process, as if somebody else did.
-    public static func send(_ number: Int32) { kill(getpid(), number) }
-
     static func mask() -> sigset_t {
         var set = sigset_t()
         unsafe sigemptyset(&set)

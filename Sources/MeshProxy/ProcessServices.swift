@@ -5,6 +5,8 @@ import Synchronization
 /// What the loops of a process share and none of them owns: who writes the access log, and warnings.
 final class ProcessServices: Sendable {
     let warnings = Warnings()
+    /// Loops without a client left, after draining began.
+    let drained = Tally()
     private let writer = Mutex<LogWriter?>(nil)
 
     /// The writer of the access log, to standard output; made when the first configuration wants a log. Nil if the

@@ -23,7 +23,6 @@ public final class Proxy: Sendable {
     private let services: ProcessServices
     private let admin: AdminListener?
     private let loops: Int
-    private let finished = Tally()
     private let state: Mutex<State>
 
     private struct State {
@@ -49,14 +48,10 @@ public final class Proxy: Sendable {
         state = Mutex(State(snapshot: snapshot, addresses: bound.addresses))
         for warning in snapshot.warnings { services.warnings.say(warning) }
         admin?.adopted(snapshot)
-        let finished = finished
         for (index, reference) in workers.enumerated() {
             // Before the thread starts, nobody else knows the worker.
             reference.worker.adopt(snapshot, sockets: bound.sockets[index])
-            try LoopThread.spawn(name: "loop-\(index)") {
-                reference.worker.loop.run()
-                finished.add()
-            }
+            try LoopThread.spawn(name: "loop-\(index)") { reference.worker.loop.run() }
         }
     }
 
@@ -90,12 +85,16 @@ public final class Proxy: Sendable {
     /// Says that a configuration was refused before it became a model: for the metrics.
     public func noteRejection() { admin?.rejected() }
 
+    private func beginDraining() {
+        admin?.beginDraining()
+        for reference in workers { reference.post { $0.drain() } }
+    }
+
     /// Fails readiness, stops accepting, ends idle connections, and waits until every exchange is done: true, or false
     /// if `seconds` pass before that.
     public func drain(within seconds: Int) -> Bool {
-        admin?.beginDraining()
-        for reference in workers { reference.post { $0.drain() } }
-        let done = finished.wait(for: workers.count, seconds: seconds)
+        beginDraining()
+        let done = services.drained.wait(for: workers.count, seconds: seconds)
         services.finish()
         return done
     }
@@ -131,7 +130,9 @@ private struct BoundSockets {
         do throws(ProxyError) {
             for (index, listener) in snapshot.listeners.enumerated() where !known.contains(listener.key) {
                 if listener.admin != nil {
-                    if let admin { try bind(admin, listener: index, loops: 1) }
+                    guard let admin else { continue }
+                    try bind(admin, listener: index, loops: 1)
+                    if case .unix(let path) = admin { Socket.restrictToOwner(path) }
                     continue
                 }
                 for address in try Self.addresses(of: listener.model) {

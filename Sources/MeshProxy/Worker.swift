@@ -13,6 +13,7 @@ final class Worker: LoopHooks {
     var random: Random
     private(set) var configuration: LoopConfiguration!
     private(set) var isDraining = false
+    private var isDrained = false
     private(set) var listeners: [ListenerSource] = []
 
     private var dirty: [Link<Connection>] = []
@@ -175,7 +176,7 @@ final class Worker: LoopHooks {
         first? { $0.previous = Link(connection) }
         first = Link(connection)
         downstreamCount &+= 1
-        metrics.downstreamOpened(listener: connection.listenerSlot)
+        if connection.listenerSlot >= 0 { metrics.downstreamOpened(listener: connection.listenerSlot) }
     }
 
     /// A connection of either side is closed.
@@ -189,7 +190,7 @@ final class Worker: LoopHooks {
         connection.next = nil
         connection.previous = nil
         downstreamCount &-= 1
-        metrics.downstreamClosed(listener: connection.listenerSlot)
+        if connection.listenerSlot >= 0 { metrics.downstreamClosed(listener: connection.listenerSlot) }
         stopIfDone()
     }
 
@@ -203,8 +204,8 @@ final class Worker: LoopHooks {
 
     // MARK: Draining
 
-    /// Stops accepting, ends idle connections and lets the others end with their exchange; stops the loop when none is
-    /// left. The admin endpoint stays until then.
+    /// Stops accepting, ends idle connections and lets the others end with their exchange; tells the process when none
+    /// is left. The admin endpoint stays: it says how far the draining is.
     func drain() {
         guard !isDraining else { return }
         isDraining = true
@@ -233,9 +234,8 @@ final class Worker: LoopHooks {
             if link({ !$0.isOfAdmin }) { return }
             cursor = link { $0.next }
         }
-        for listener in listeners { listener.retire() }
-        listeners = []
-        loop.stop()
+        if !isDrained { process.drained.add() }
+        isDrained = true
     }
 
     // MARK: Objects for reuse

@@ -82,7 +82,6 @@ def test_resets_that_the_client_provokes(guarded, client, proxy, name):
             break
     assert raw.ended()[1], "the connection is still open"
     assert len(server.requests) <= 60, "more requests than the limits let through"
-    assert client.http2().get("/after").status or True
     assert proxy.metric("martlet_local_answers_total", reason="http2_reset_flood") \
         + proxy.metric("martlet_local_answers_total", reason="http2_protocol_error") >= 1
 

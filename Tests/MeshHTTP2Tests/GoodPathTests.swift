@@ -80,6 +80,27 @@ private func noise(_ count: Int, seed: UInt64) -> [UInt8] {
         #expect(stream.end == .complete)
     }
 
+    /// With the last body byte, with trailers, with a head alone; and not before.
+    @Test func ownDirectionEndsOnce() {
+        let probe = Probe()
+        probe.session.echoes = false
+        for id: UInt32 in [1, 3, 5] { _ = probe.ask(.headers(id, post, end: false)) }
+        let (body, trailers, head) = (probe.session.streams[0], probe.session.streams[1], probe.session.streams[2])
+        body.send([1])
+        probe.session.respond(body, body.response([]), hasBody: true)
+        probe.session.respond(trailers, trailers.response([]), hasBody: true)
+        _ = probe.drain()
+        #expect(body.ownEnds == 0 && trailers.ownEnds == 0)
+        body.send([2], end: true)
+        trailers.outgoingTrailers = Link(trailers.outgoingTrailerMemory)
+        trailers.outgoingTrailerMemory.append(name: "a".bytes, value: "b".bytes)
+        trailers.send([3], end: true)
+        probe.session.respond(head, head.response([]), hasBody: false)
+        _ = probe.drain()
+        #expect(body.ownEnds == 1 && trailers.ownEnds == 1 && head.ownEnds == 1)
+        #expect(probe.session.openStreamCount == 3)
+    }
+
     @Test func interimResponses() {
         let pair = Pair()
         pair.server.echoes = false

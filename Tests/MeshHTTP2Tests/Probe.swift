@@ -17,6 +17,8 @@ final class TestStream: HTTP2Stream {
     var heads: [[(String, String)]] = []
     var received: [UInt8] = []
     var taken = 0
+    /// How often our own direction ended.
+    var ownEnds = 0
     var end: StreamEnd?
     var number: Int32 = 0
     /// Runs inside the event of this name.
@@ -62,6 +64,8 @@ final class TestStream: HTTP2Stream {
         taken += count
         event("taken")
     }
+
+    override func outgoingEnded() { ownEnds += 1 }
 
     override func closed(_ end: StreamEnd) {
         self.end = end

@@ -160,7 +160,8 @@ enum CertificatesJSON {
                 ("subject", JSON.string(facts.subject)), ("issuer", JSON.string(facts.issuer)),
                 ("dnsNames", JSON.strings(facts.dnsNames)), ("uris", JSON.strings(facts.uris)),
                 ("serial", JSON.string(facts.serial)), ("sha256", JSON.string(facts.sha256)),
-                ("notBefore", String(facts.notBefore)), ("notAfter", String(facts.notAfter)),
+                ("notBefore", JSON.string(WallTime.text(facts.notBefore))),
+                ("notAfter", JSON.string(WallTime.text(facts.notAfter))),
             ])
         }
         return JSON.array(rows) + "\n"

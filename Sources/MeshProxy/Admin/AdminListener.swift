@@ -1,4 +1,3 @@
-import Glibc
 import MeshCore
 import MeshHTTP
 import MeshNet
@@ -94,7 +93,7 @@ final class AdminListener: Sendable {
         case .certs: exchange.answer(AdminAnswer(json: state.withLock { $0.snapshot }.map(CertificatesJSON.text) ?? "[]\n"))
         case .drain:
             beginDraining()
-            Signals.send(SIGTERM)
+            for reference in workers { reference.post { $0.drain() } }
             exchange.answer(AdminAnswer("draining\n", status: 202))
         case .metrics: gather(exchange) { admin, reports in AdminAnswer(metrics: admin.metrics(reports)) }
         case .upstreams: gather(exchange) { _, reports in AdminAnswer(json: UpstreamsJSON.text(reports)) }
@@ -165,7 +164,7 @@ enum AdminRoute: String, CaseIterable {
         case .config: "the configuration that is served, as JSON, without secrets"
         case .upstreams: "backends, endpoints and their connections, as JSON"
         case .certs: "certificates and when they end, as JSON"
-        case .drain: "POST: end as SIGTERM does"
+        case .drain: "POST: drain as SIGTERM does, but stay until SIGTERM comes"
         }
     }
 

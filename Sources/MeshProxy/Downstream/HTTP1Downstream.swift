@@ -82,7 +82,11 @@ final class HTTP1Downstream: Conversation {
         let owner = self.owner ?? connection { $0.worker.leaseExchange() }
         self.owner = owner
         switch HTTP1Parser.parseRequest(bytes.span, into: owner.request, limits: origin.codecLimits) {
-        case .incomplete: return wait(bytes)
+        case .incomplete:
+            // A slow sender holds its bytes, and nothing else.
+            connection { $0.worker.release(owner) }
+            self.owner = nil
+            return wait(bytes)
         case .failed(let reason):
             reject(reason)
             return nil
@@ -159,11 +163,9 @@ final class HTTP1Downstream: Conversation {
     override func peerEnded() {
         isHalfClosed = true
         switch state {
-        case .waiting:
-            // What was asked for completely is still answered.
-            endsAfterExchange = true
         case .tunnel: exchange? { $0.requestEnded(hasTrailers: false) }
-        case .head, .body, .closing: abandon()
+        // Whoever leaves before the answer does not want it: waiting for it would hold the endpoint for nobody.
+        case .head, .body, .waiting, .closing: abandon()
         }
     }
 
@@ -277,7 +279,8 @@ final class HTTP1Downstream: Conversation {
 
     override func drain() {
         endsAfterExchange = true
-        if state == .head && exchange == nil && input.isEmpty { abandon() }
+        guard state == .head && exchange == nil else { return }
+        if input.isEmpty { abandon() } else { arm(.milliseconds(500)) }
     }
 
     /// Answers what is not valid and closes: what follows on the connection means nothing.
@@ -319,7 +322,9 @@ final class HTTP1Downstream: Conversation {
     override func timerFired() {
         switch state {
         case .head:
-            if input.isEmpty { abandon() } else { reject(.headerTimeout) }
+            if !input.isEmpty { return reject(.headerTimeout) }
+            connection { $0.worker.metrics.connectionRejected(.connectionIdle) }
+            abandon()
         case .closing: abandon()
         case .body, .waiting, .tunnel: break
         }

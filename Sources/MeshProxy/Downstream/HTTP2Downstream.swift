@@ -11,6 +11,10 @@ final class HTTP2Downstream: Conversation {
     private var isLeaving = false
     private var isBroken = false
     private var requestCount = 0
+    private var isSaidGoodbye = false
+    private var events = HTTP2Events()
+    /// Streams to be reset once what they have sent so far is on its way.
+    private var cut: [(stream: Link<HTTP2DownstreamStream>, id: Int32)] = []
 
     init(_ connection: Connection, origin: DownstreamOrigin) {
         self.origin = origin
@@ -31,6 +35,7 @@ final class HTTP2Downstream: Conversation {
     override func received(_ slice: consuming Slice) {
         let now = connection { $0.worker.loop.now }
         if let reason = session.receive(slice, now: now) { fail(reason) }
+        connection { events.report(session, to: $0.worker.metrics, .downstream) }
         connection { $0.setDirty() }
     }
 
@@ -46,8 +51,23 @@ final class HTTP2Downstream: Conversation {
         connection { connection in
             var queue = connection.takeOutput()
             session.flush(into: &queue, upTo: Connection.highWatermark)
+            if !cut.isEmpty {
+                resetCutStreams()
+                session.flush(into: &queue, upTo: Connection.highWatermark)
+            }
             connection.giveOutput(&queue)
         }
+    }
+
+    /// nghttp2 drops what a stream has queued when it is reset: the client would not see how far the response came.
+    func resetAfterOutput(_ stream: HTTP2DownstreamStream) {
+        cut.append((Link(stream), stream.id))
+        connection { $0.setDirty() }
+    }
+
+    private func resetCutStreams() {
+        for (link, id) in cut { link { if $0.id == id { session.reset($0, code: HTTP2Code.internalError) } } }
+        cut.removeAll()
     }
 
     override func drained() {
@@ -106,13 +126,13 @@ final class HTTP2Downstream: Conversation {
         arm(.seconds(1))
         isSaidGoodbye = true
     }
-    private var isSaidGoodbye = false
 
     override func timerFired() {
         if isBroken || (isSaidGoodbye && session.openStreamCount == 0) { return connection { $0.shut() } }
         if isLeaving {
             if !isSaidGoodbye { goaway() }
         } else if session.openStreamCount == 0 {
+            connection { $0.worker.metrics.connectionRejected(.connectionIdle) }
             drain()
         }
     }
@@ -220,7 +240,7 @@ final class HTTP2DownstreamStream: HTTP2Stream {
 
     func consume(_ count: Int) { if count > 0 { downstream { $0.session.consume(self, count) } } }
 
-    func abort() { if link != nil && id != 0 { downstream { $0.session.reset(self, code: HTTP2Code.internalError) } } }
+    func abort() { if link != nil && id != 0 { downstream { $0.resetAfterOutput(self) } } }
 
     /// The exchange is over. A client that still sends is told that nobody listens (RFC 9113 §8.1).
     func exchangeEnded() {

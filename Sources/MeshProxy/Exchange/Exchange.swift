@@ -25,6 +25,9 @@ final class Exchange: TimerNode {
     private(set) var downstream = DownstreamSide.none
     private var upstream = UpstreamSide.none
     private var endpoint: EndpointPool?
+    private var failedEndpoint = -1
+    /// A mirrored copy belongs to nobody: it keeps itself until it is over.
+    private var keepsItself: Exchange?
     /// The configuration that this exchange began with, to its end.
     private var configuration: LoopConfiguration?
     private var listener = 0
@@ -77,17 +80,12 @@ final class Exchange: TimerNode {
         listener = side.withOrigin { origin, _ in origin.listener.index } ?? -1
         if let limits { deadlines.begin(limits, isPaced: isUpload, now: worker.loop.now) }
         worker.loop.schedule(self, at: deadlines.next(now: worker.loop.now))
-        if served?.admin == nil, metricsListener >= 0 { worker.metrics.exchangeStarted(listener: metricsListener) }
+        account.slot = configuration?.unroutedSlot(listener) ?? -1
+        if metricsListener >= 0 { worker.metrics.exchangeStarted(listener: metricsListener) }
     }
 
     /// A body that is sent as fast as it can be, unlike the messages of a stream.
-    private var isUpload: Bool {
-        switch request.bodyLength {
-        case .none: false
-        case .known: !request.flags.contains(.grpc)
-        case .unknown: request.version != .http2
-        }
-    }
+    private var isUpload: Bool { request.bodyLength != .none && !request.flags.contains(.grpc) }
 
     /// The limits of the listener, nil if it is gone.
     private var limits: ListenerLimits? { served?.limits }
@@ -136,7 +134,7 @@ final class Exchange: TimerNode {
         if !own.isEmpty, case .respond(let reason) = own.applyRequest(request, answer: response, facts: facts) {
             return answerFromFilter(reason)
         }
-        account.slot = configuration?.slot(listener: listener, rule: rule, share: share) ?? -1
+        account.slot = configuration?.slot(listener: listener, rule: rule, share: share) ?? account.slot
         if !compiled.filters.mirrors.isEmpty || !own.mirrors.isEmpty {
             mirror(compiled.filters.mirrors + own.mirrors)
         }
@@ -147,12 +145,17 @@ final class Exchange: TimerNode {
 
     private func startAttempt(fresh: Bool) {
         guard let pool = configuration?.backends[backend] else { return answer(.internalError) }
+        // Where nothing was sent, another endpoint is as good; the one that failed is not asked again.
+        let avoided = failedEndpoint
+        failedEndpoint = -1
         state.attempt()
         deadlines.attempt(now: worker.loop.now)
         rearm()
         account.attempt(at: worker.loop.now)
-        switch pool.attach(self, fresh: fresh) {
-        case .failed(let reason): upstreamFailed(.failed(reason))
+        switch pool.attach(self, fresh: fresh, avoiding: avoided) {
+        case .failed(let reason, let endpoint):
+            failedEndpoint = endpoint
+            upstreamFailed(endpoint >= 0 && pool.endpoints.count > 1 ? .unprocessed(reason) : .failed(reason))
         case .http1(let connection):
             upstream = .http1(Link(connection))
             connection.begin(self)
@@ -300,8 +303,16 @@ final class Exchange: TimerNode {
 
     // MARK: 6. Failure: the one decision
 
+    /// The connection to the endpoint could not be made: no byte of the request has left.
+    func connectFailed(_ reason: Reason) {
+        let others = (configuration?.backends[backend].endpoints.count ?? 0) > 1
+        failedEndpoint = endpoint?.index ?? -1
+        upstreamFailed(others ? .unprocessed(reason) : .failed(reason))
+    }
+
     /// The attempt failed.
     func upstreamFailed(_ failure: ExchangeState.Failure) {
+        finishAttempt(status: 0)
         detachUpstream()
         perform(state.fail(failure, isIdempotent: request.method.isIdempotent))
     }
@@ -350,6 +361,7 @@ final class Exchange: TimerNode {
         case .none: break
         case .replay:
             account.replays &+= 1
+            if let pool = configuration?.backends[backend] { worker.metrics.upstreamReplayed(backend: pool.metricsSlot) }
             startAttempt(fresh: true)
         case .answer(let reason): write(reason)
         case .abort(let reason):
@@ -431,6 +443,7 @@ final class Exchange: TimerNode {
 
     /// Lets go of both sides, accounts, and is new.
     private func finish(_ side: DownstreamSide) {
+        finishAttempt(status: account.status)
         let attempt = upstream
         let reusable = state.leftCleanly
         upstream = .none
@@ -440,8 +453,9 @@ final class Exchange: TimerNode {
         downstream = .none
         worker.loop.cancel(self)
         record(side)
-        for mirror in mirrors { mirror.mirroredEnded() }
-        mirrors.removeAll()
+        let copies = mirrors
+        mirrors = []
+        for mirror in copies { mirror.mirroredEnded() }
         requestBody.reset()
         responseBody.reset()
         configuration = nil
@@ -450,8 +464,19 @@ final class Exchange: TimerNode {
         backend = -1
         upgrade = .none
         account.reset()
+        failedEndpoint = -1
         attempt.release(reusable: reusable)
         side.exchangeEnded()
+        if let itself = keepsItself {
+            keepsItself = nil
+            worker.release(itself)
+        }
+    }
+
+    /// Counts the attempt for its backend; `status` 0 if no final head came.
+    private func finishAttempt(status: Int) {
+        guard let pool = endpoint else { return }
+        pool.attemptFinished(status: status, nanoseconds: worker.loop.now.nanoseconds(since: account.attemptStarted))
     }
 
     var metricsListener: Int { configuration?.listenerSlot(listener) ?? -1 }
@@ -465,14 +490,15 @@ extension Exchange {
     private func mirror(_ targets: [Mirror]) {
         for target in targets where UInt64(target.numerator) > worker.random.next() % UInt64(target.denominator) {
             let copy = worker.leaseExchange()
-            copy.beginMirror(of: self, target: target.backend)
             mirrors.append(copy)
+            copy.beginMirror(of: self, target: target.backend)
         }
-        mirrors.removeAll { $0.state.phase == .done }
     }
 
     private func beginMirror(of original: Exchange, target: Int) {
+        keepsItself = self
         state.begin()
+        serial &+= 1
         account.begin(at: worker.loop.now)
         configuration = original.configuration
         listener = original.listener

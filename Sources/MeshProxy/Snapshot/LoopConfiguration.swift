@@ -9,19 +9,24 @@ final class LoopConfiguration {
     /// By listener, rule and share: the counter slot of a request.
     private let slots: [[[Int]]]
     private let listenerSlots: [Int]
+    /// By listener: for what is answered before it has a route.
+    private let unroutedSlots: [Int]
     private let backendSlots: [Int]
     private let streamSlots: [[Int]]
 
     init(_ snapshot: Snapshot, backends: [BackendPool], metrics: LoopMetrics) {
         self.snapshot = snapshot
         self.backends = backends
-        listenerSlots = snapshot.listeners.map { metrics.listenerSlot($0.name) }
+        listenerSlots = snapshot.listeners.map { $0.admin == nil ? metrics.listenerSlot($0.name) : -1 }
+        unroutedSlots = snapshot.listeners.map {
+            $0.admin == nil ? metrics.slot(listener: $0.name, route: "", backend: "") : -1
+        }
         backendSlots = snapshot.backends.map { metrics.backendSlot($0.name) }
         slots = snapshot.listeners.map { listener in
             listener.table.rules.map { rule in
                 rule.split.shares.map { share in
                     metrics.slot(
-                        listener: listener.name, route: rule.name,
+                        listener: listener.sections[rule.section].name, route: rule.routeName,
                         backend: share.backend.map { snapshot.backends[$0].name } ?? "")
                 }
             }
@@ -32,9 +37,12 @@ final class LoopConfiguration {
                 ? []
                 : snapshot.backends.map { metrics.slot(listener: listener.name, route: "", backend: $0.name) }
         }
+        metrics.configurationAdopted()
     }
 
     func slot(listener: Int, rule: Int, share: Int) -> Int { slots[listener][rule][share] }
+
+    func unroutedSlot(_ listener: Int) -> Int { listener < 0 ? -1 : unroutedSlots[listener] }
 
     func streamSlot(listener: Int, backend: Int) -> Int {
         guard listener >= 0, backend < streamSlots[listener].count else { return -1 }

@@ -124,7 +124,7 @@ final class ServedListener: Sendable {
     var key: ListenerKey { admin == nil ? .address(model.address) : .admin }
 
     /// How metrics and the log call it.
-    var name: String { admin == nil ? model.address.description : "admin" }
+    var name: String { sections.count == 1 ? sections[0].name : model.address.description }
 }
 
 extension ServerTLS {

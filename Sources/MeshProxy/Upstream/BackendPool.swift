@@ -28,7 +28,8 @@ final class BackendPool {
     enum Attachment {
         case http1(HTTP1Upstream)
         case http2(HTTP2UpstreamStream)
-        case failed(Reason)
+        /// Nothing, at this endpoint; negative: there is none to try.
+        case failed(Reason, endpoint: Int)
     }
 
     init(_ backend: ServedBackend, worker: Worker) {
@@ -128,11 +129,15 @@ final class BackendPool {
         return .failure(ReasonError(reason: hasUnresolvedNames ? .endpointNameNotResolved : .noEndpoint))
     }
 
-    /// A connection or stream for one attempt of `exchange`; `fresh` wants none that may have gone stale.
-    func attach(_ exchange: Exchange, fresh: Bool) -> Attachment {
+    /// A connection or stream for one attempt of `exchange`, if wanted none that may have gone stale
+    /// (`fresh`), at another endpoint than number `avoided` if there is one.
+    func attach(_ exchange: Exchange, fresh: Bool, avoiding avoided: Int) -> Attachment {
         switch pick() {
-        case .failure(let failure): return .failed(failure.reason)
-        case .success(let endpoint): return endpoint.attach(exchange, fresh: fresh)
+        case .failure(let failure): return .failed(failure.reason, endpoint: -1)
+        case .success(let endpoint):
+            let isAvoided = endpoint.index == avoided && endpoints.count > 1
+            let chosen = isAvoided ? endpoints[(avoided + 1) % endpoints.count] : endpoint
+            return chosen.attach(exchange, fresh: fresh)
         }
     }
 

@@ -56,7 +56,7 @@ final class EndpointPool {
         }
         let client = exchange.downstream.withOrigin { _, connection in connection }
         switch connect(client: client) {
-        case .failed(let reason): return .failed(reason)
+        case .failed(let reason): return .failed(reason, endpoint: index)
         case .connection(let connection):
             let upstream = HTTP1Upstream(connection, pool: self, isSecure: backend.tls != nil)
             open(connection, upstream)
@@ -76,7 +76,7 @@ final class EndpointPool {
         }
         if found == nil {
             switch connect(client: nil) {
-            case .failed(let reason): return .failed(reason)
+            case .failed(let reason): return .failed(reason, endpoint: index)
             case .connection(let connection):
                 let upstream = HTTP2Upstream(connection, pool: self, configuration: configuration)
                 shared.append(upstream)
@@ -195,6 +195,11 @@ final class EndpointPool {
 
     func established(_ nanoseconds: UInt64) {
         worker.metrics.upstreamOpened(backend: metricsSlot, connectNanoseconds: nanoseconds)
+    }
+
+    /// An attempt is over, with the status of its final head, 0 if none came.
+    func attemptFinished(status: Int, nanoseconds: UInt64) {
+        worker.metrics.attemptFinished(backend: metricsSlot, status: status, nanoseconds: nanoseconds)
     }
 
     func connectFailed(_ reason: Reason) { worker.metrics.upstreamConnectFailed(backend: metricsSlot, reason) }

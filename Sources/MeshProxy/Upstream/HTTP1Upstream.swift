@@ -208,14 +208,19 @@ final class HTTP1Upstream: Conversation {
     }
 
     override func broke() {
-        if let establishing { return fail(.failed(establishing)) }
+        if let establishing { return failConnecting(establishing) }
         fail(served > 0 && !hasAnswered ? .staleConnection(.upstreamClosed) : .failed(.upstreamClosed))
     }
 
     private func fail(_ failure: ExchangeState.Failure) {
         guard let exchange else { return connection { $0.shut() } }
-        if establishing != nil { pool { $0.connectFailed(failure.reason) } }
         exchange { $0.upstreamFailed(failure) }
+    }
+
+    private func failConnecting(_ reason: Reason) {
+        pool { $0.connectFailed(reason) }
+        guard let exchange else { return connection { $0.shut() } }
+        exchange { $0.connectFailed(reason) }
     }
 
     /// The exchange lets go: back into the pool, or closed.
@@ -274,7 +279,7 @@ final class HTTP1Upstream: Conversation {
 
     override func timerFired() {
         if establishing != nil {
-            fail(.failed(.upstreamConnectTimeout))
+            failConnecting(.upstreamConnectTimeout)
         } else if state == .idle {
             connection { $0.shut() }
         }

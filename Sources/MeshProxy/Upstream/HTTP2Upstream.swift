@@ -15,6 +15,7 @@ final class HTTP2Upstream: Conversation {
     private var isBroken = false
     private var served = 0
     private let requestLimit: Int
+    private var events = HTTP2Events()
 
     /// A connection that is being established; streams may be submitted at once.
     init(_ connection: Connection, pool: EndpointPool, configuration: HTTP2Configuration) {
@@ -51,6 +52,7 @@ final class HTTP2Upstream: Conversation {
             lostReason = .upstreamMalformedResponse
             isBroken = true
         }
+        connection { events.report(session, to: $0.worker.metrics, .upstream) }
         connection { $0.setDirty() }
     }
 
@@ -142,6 +144,9 @@ final class HTTP2Upstream: Conversation {
         pool { $0.forget(self) }
         session.close()
     }
+
+    /// The connection was never usable, for this reason.
+    var connectFailure: Reason? { establishing == nil ? nil : lostReason }
 
     /// Why streams that end with the connection failed.
     func failure(of stream: HTTP2UpstreamStream) -> ExchangeState.Failure {
@@ -236,7 +241,13 @@ final class HTTP2UpstreamStream: HTTP2Stream {
         let exchange = exchange
         self.exchange = nil
         unlink()
-        if let exchange, !responseIsEnded { exchange { $0.upstreamFailed(failure(end)) } }
+        if let exchange, !responseIsEnded {
+            if let reason = upstream?({ $0.connectFailure }) ?? nil {
+                exchange { $0.connectFailed(reason) }
+            } else {
+                exchange { $0.upstreamFailed(failure(end)) }
+            }
+        }
         upstream? { $0.streamEnded() }
         upstream = nil
         worker { $0.release(self) }
