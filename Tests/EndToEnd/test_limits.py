@@ -23,7 +23,8 @@ def refused(proxy, eventually):
     def check(response, status, reason):
         assert (response.status, response.get("x-martlet-reason")) == (status, reason)
         counted(proxy, reason, eventually)
-        assert any(line["reason"] == reason and line["status"] == status for line in proxy.access_log())
+        eventually(lambda: any((line["reason"], line["status"]) == (reason, status) for line in proxy.access_log()),
+                   f"{reason} in the log")
     return check
 
 
