@@ -149,7 +149,7 @@ def test_tls_handshakes(proxy, upstream, pki, becomes):
     with Connection.to(proxy.port) as connection:
         connection.send("GET / HTTP/1.1\r\n\r\n")
         connection.is_closed()
-    becomes(1, "martlet_tls_handshakes_total", result="tls_handshake_failed")
+    becomes(1, "martlet_tls_handshakes_total", result="tls_client_hello_malformed")
     assert proxy.metric("martlet_certificate_expiry_timestamp_seconds") > 0
 
 

@@ -15,6 +15,11 @@ from hyperframe.frame import (DataFrame, Frame, GoAwayFrame, HeadersFrame, PingF
 
 from .ports import free_port
 
+# h2 takes a GOAWAY for the end of the connection; streams that are open go on after it (RFC 9113 §6.8).
+_states, _inputs = h2.connection.ConnectionState, h2.connection.ConnectionInputs
+h2.connection.H2ConnectionStateMachine._transitions[_states.CLIENT_OPEN, _inputs.RECV_GOAWAY] = (
+    None, _states.CLIENT_OPEN)
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
