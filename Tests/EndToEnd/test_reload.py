@@ -71,8 +71,10 @@ def test_reload_under_h2load(proxy, two, option):
 BROKEN = {
     "not YAML": "kind: [",
     "an unknown field": "apiVersion: martlet.dev/v1alpha1\nkind: Backend\nmetadata: {name: x}\nspec: {endpoint: []}\n",
-    "a certificate that is not there": config.yaml.safe_dump(config.document(
-        "v1", "Secret", "cert", type="kubernetes.io/tls", stringData={"tls.crt": "file:no.pem", "tls.key": "file:no.key"})),
+    "a certificate that is not there": config.yaml.safe_dump_all([
+        config.gateway(config.https(29999, "cert"), name="other"), config.document(
+            "v1", "Secret", "cert", type="kubernetes.io/tls",
+            stringData={"tls.crt": "file:no.pem", "tls.key": "file:no.key"})]),
 }
 
 
