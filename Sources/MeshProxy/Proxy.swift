@@ -62,27 +62,21 @@ public final class Proxy: Sendable {
     /// connections; what is in flight finishes as it began. An error changes nothing.
     public func publish(_ model: Model) throws(ProxyError) {
         let old = state.withLock { $0.snapshot }
-        do throws(ProxyError) {
-            let snapshot = try Snapshot(model, previous: old, admin: admin)
-            let bound = try BoundSockets(
-                of: snapshot, besides: old.listeners.map(\.key), loops: loops, admin: nil)
-            for warning in snapshot.warnings { services.warnings.say(warning) }
-            for (index, reference) in workers.enumerated() {
-                let sockets = bound.sockets[index]
-                reference.post { $0.adopt(snapshot, sockets: sockets) }
-            }
-            state.withLock {
-                $0.snapshot = snapshot
-                $0.addresses += bound.addresses
-            }
-            admin?.adopted(snapshot)
-        } catch {
-            admin?.rejected()
-            throw error
+        let snapshot = try Snapshot(model, previous: old, admin: admin)
+        let bound = try BoundSockets(of: snapshot, besides: old.listeners.map(\.key), loops: loops, admin: nil)
+        for warning in snapshot.warnings { services.warnings.say(warning) }
+        for (index, reference) in workers.enumerated() {
+            let sockets = bound.sockets[index]
+            reference.post { $0.adopt(snapshot, sockets: sockets) }
         }
+        state.withLock {
+            $0.snapshot = snapshot
+            $0.addresses += bound.addresses
+        }
+        admin?.adopted(snapshot)
     }
 
-    /// Says that a configuration was refused before it became a model: for the metrics.
+    /// Counts a change of the configuration that was refused, here or before it became a model.
     public func noteRejection() { admin?.rejected() }
 
     private func beginDraining() {

@@ -57,6 +57,7 @@ func serve(_ arguments: Arguments) throws(ProxyError) -> Int32 {
             model = new
             say("martlet-proxy: adopted \(summary(model))")
         } catch {
+            proxy.noteRejection()
             say("martlet-proxy: \(error); nothing is changed")
         }
     }

@@ -102,6 +102,7 @@ struct Run: ParsableCommand {
             try serving.publish(model)
             printError("martlet: configuration \(model.revision) adopted: \(changes.text)")
         } catch {
+            serving.noteRejection()
             printError("martlet: \(error); nothing is changed")
         }
     }

@@ -34,6 +34,9 @@ final class Serving {
         self.model = model
     }
 
+    /// Counts a configuration that was refused before it became a model.
+    func noteRejection() { proxy.noteRejection() }
+
     /// Hands a new model to every loop.
     func publish(_ model: Model) throws(ProxyError) {
         try proxy.publish(model)

@@ -207,7 +207,6 @@ SMUGGLING = [
     (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
     (b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-    (b"GET /a/../b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400),
     (b"GET /a%2fb HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400),
     (b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\nConnection: close\r\n\r\n", 405),
     (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", 431),

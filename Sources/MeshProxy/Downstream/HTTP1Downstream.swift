@@ -279,8 +279,8 @@ final class HTTP1Downstream: Conversation {
 
     override func drain() {
         endsAfterExchange = true
-        guard state == .head && exchange == nil else { return }
-        if input.isEmpty { abandon() } else { arm(.milliseconds(500)) }
+        // A client may be about to send: it is answered, with `Connection: close`. One that is silent is not waited for.
+        if state == .head && exchange == nil { arm(.milliseconds(500)) }
     }
 
     /// Answers what is not valid and closes: what follows on the connection means nothing.

@@ -57,6 +57,8 @@ final class HTTP2Downstream: Conversation {
             }
             connection.giveOutput(&queue)
         }
+        // What only nghttp2 sees shows here.
+        if let reason = session.failure, !isBroken { fail(reason) }
     }
 
     /// nghttp2 drops what a stream has queued when it is reset: the client would not see how far the response came.
@@ -210,6 +212,7 @@ final class HTTP2DownstreamStream: HTTP2Stream {
             case .complete: exchange { $0.responseSent() }
             case .reset, .refused, .cancelled: exchange { $0.downstreamLost(.downstreamReset) }
             case .failed(let reason): exchange { $0.downstreamLost(reason) }
+            // Why the connection ended is counted once, for the connection.
             case .lost: exchange { $0.downstreamLost(.downstreamClosed) }
             }
         }

@@ -11,8 +11,12 @@ final class ListenerSource: EventSource {
     let key: ListenerKey
     /// Index that an adoption in progress has found for it.
     var wanted = -1
-    /// Index into the snapshot's listeners; negative once the listener is gone.
-    private(set) var index: Int
+    /// The configuration that is served here: the loop's, or the last one that had this listener.
+    private(set) var configuration: LoopConfiguration!
+    /// Index into its listeners.
+    private(set) var index = -1
+    /// The listener is gone: what its connections still ask for is answered as before.
+    private(set) var isRetired = false
     /// What accepted clear-text connections share.
     private(set) var origin: DownstreamOrigin!
 
@@ -20,7 +24,6 @@ final class ListenerSource: EventSource {
         self.worker = worker
         self.address = address
         self.key = key
-        index = -1
         super.init(fd: fd)
     }
 
@@ -29,12 +32,13 @@ final class ListenerSource: EventSource {
     /// Serves listener `index` of `configuration` from here on.
     func adopt(_ index: Int, _ configuration: LoopConfiguration) {
         self.index = index
+        self.configuration = configuration
         origin = DownstreamOrigin(self, configuration.snapshot.listeners[index], section: nil)
     }
 
-    /// The listener is gone: accepts no more. Connections notice by the index.
+    /// The listener is gone: accepts no more.
     func retire() {
-        index = -1
+        isRetired = true
         worker.loop.close(self)
     }
 
@@ -56,7 +60,7 @@ final class ListenerSource: EventSource {
     }
 
     private func accept(_ fd: Int32, _ peer: SocketAddress) {
-        let served = worker.configuration.snapshot.listeners[index]
+        let served = configuration.snapshot.listeners[index]
         guard served.connections.open(limit: served.limits.maxConnections) else {
             worker.metrics.connectionRejected(.connectionLimit)
             Socket.close(fd)
@@ -65,7 +69,7 @@ final class ListenerSource: EventSource {
         let connection = Connection(fd: fd, peer: peer, worker: worker)
         connection.counter = served.connections
         connection.source = self
-        connection.listenerSlot = worker.configuration.listenerSlot(index)
+        connection.listenerSlot = configuration.listenerSlot(index)
         worker.opened(connection)
         connection.speak(Opening.conversation(on: connection, listener: self, served))
         worker.loop.add(connection, [.readable, .writable, .peerClosed])
@@ -106,7 +110,7 @@ final class DownstreamOrigin {
     var isTLS: Bool { sectionName != nil }
 
     /// The listener is gone: requests on its connections are the last ones.
-    var isRetired: Bool { listener.index < 0 }
+    var isRetired: Bool { listener.isRetired }
 
     /// The index of the section among its listener's, nil in clear text. A section that a reload took away has none
     /// that matches: -1.
@@ -114,7 +118,7 @@ final class DownstreamOrigin {
         guard let sectionName else { return nil }
         if generation != snapshot.generation {
             generation = snapshot.generation
-            let sections = listener.index < 0 ? [] : snapshot.listeners[listener.index].sections
+            let sections = snapshot.listeners[listener.index].sections
             sectionIndex = sections.firstIndex { $0.name == sectionName } ?? -1
         }
         return sectionIndex

@@ -36,8 +36,8 @@ final class StreamTunnel {
             case .none: reason = .backendNotConfigured
             case .notValid: reason = .backendNotValid
             case .backend(let index, let share):
-                let backend = worker.configuration.backends[index]
-                slot = worker.configuration.streamSlot(listener: listener.index, backend: index)
+                let backend = listener.configuration.backends[index]
+                slot = listener.configuration.streamSlot(listener: listener.index, backend: index)
                 _ = share
                 switch backend.pick() {
                 case .success(let endpoint): pool = endpoint

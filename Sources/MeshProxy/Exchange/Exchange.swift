@@ -76,8 +76,10 @@ final class Exchange: TimerNode {
         serial &+= 1
         downstream = side
         account.begin(at: worker.loop.now)
-        configuration = worker.configuration
-        listener = side.withOrigin { origin, _ in origin.listener.index } ?? -1
+        side.withOrigin { origin, _ in
+            configuration = origin.listener.configuration
+            listener = origin.listener.index
+        }
         if let limits { deadlines.begin(limits, isPaced: isUpload, now: worker.loop.now) }
         worker.loop.schedule(self, at: deadlines.next(now: worker.loop.now))
         account.slot = configuration?.unroutedSlot(listener) ?? -1

@@ -195,6 +195,8 @@ struct ExchangeState: Equatable {
 
     /// A gRPC response of which no message has left can still end in order; anything else is cut off.
     private mutating func cut(_ reason: Reason) -> Action {
+        // All that the endpoint had to say is here: what happens to it now concerns nobody.
+        if responseEnded { return .none }
         if phase == .responding && isGRPC && !bodyArrived {
             phase = .answering
             responseEnded = true

@@ -203,7 +203,7 @@ final class Connection: EventSource {
     func drain() { conversation? { $0.drain() } }
 
     /// True if the listener that accepted it is gone.
-    var isOfRetiredListener: Bool { source.map { $0.index < 0 } ?? false }
+    var isOfRetiredListener: Bool { source?.isRetired ?? false }
 
     /// True if the admin endpoint accepted it.
     var isOfAdmin: Bool { source?.isAdmin ?? false }
