@@ -243,7 +243,9 @@ final class Worker: LoopHooks {
     func leaseExchange() -> Exchange { exchanges.popLast() ?? Exchange(worker: self) }
 
     func release(_ exchange: Exchange) {
-        if exchanges.count < Self.keptObjects { exchanges.append(exchange) } else { retire(exchange) }
+        if exchanges.count < Self.keptObjects { return exchanges.append(exchange) }
+        loop.cancel(exchange)
+        retire(exchange)
     }
 
     func leaseDownstreamStream() -> HTTP2DownstreamStream {

@@ -6,7 +6,7 @@ import MeshModel
 ///
 /// Nothing is scanned that grows with the number of hosts or routes, and nothing is allocated: hosts and paths are
 /// found by hash (``HostIndex``, ``PathIndex``), then conditions are tried in the standard's order of precedence.
-public struct ListenerTable: Sendable {
+public final class ListenerTable: Sendable {
     /// What a request gets.
     public enum Verdict: Sendable, Equatable {
         /// This index of ``ListenerTable/rules``. `prefixLength`: the bytes of the path that the winning PathPrefix

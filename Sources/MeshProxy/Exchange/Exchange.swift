@@ -30,6 +30,8 @@ final class Exchange: TimerNode {
     private var keepsItself: Exchange?
     /// The configuration that this exchange began with, to its end.
     private var configuration: LoopConfiguration?
+    private var served: ServedListener?
+    private var compiledRule: CompiledRule?
     private var listener = 0
     private var rule = -1
     private var share = 0
@@ -59,7 +61,7 @@ final class Exchange: TimerNode {
             side.endAfterExchange()
             return answer(reason)
         }
-        if let limit = limits?.maxBodyBytes, case .known(let count) = request.bodyLength, count > limit {
+        if let limit = served?.limits.maxBodyBytes, case .known(let count) = request.bodyLength, count > limit {
             return answer(.bodyTooLarge)
         }
         route()
@@ -77,10 +79,12 @@ final class Exchange: TimerNode {
         downstream = side
         account.begin(at: worker.loop.now)
         side.withOrigin { origin, _ in
-            configuration = origin.listener.configuration
+            let configuration: LoopConfiguration = origin.listener.configuration
+            self.configuration = configuration
             listener = origin.listener.index
+            served = configuration.snapshot.listeners[listener]
         }
-        if let limits { deadlines.begin(limits, isPaced: isUpload, now: worker.loop.now) }
+        if let served { deadlines.begin(served.limits, isPaced: isUpload, now: worker.loop.now) }
         worker.loop.schedule(self, at: deadlines.next(now: worker.loop.now))
         account.slot = configuration?.unroutedSlot(listener) ?? -1
         if metricsListener >= 0 { worker.metrics.exchangeStarted(listener: metricsListener) }
@@ -88,14 +92,6 @@ final class Exchange: TimerNode {
 
     /// A body that is sent as fast as it can be, unlike the messages of a stream.
     private var isUpload: Bool { request.bodyLength != .none && !request.flags.contains(.grpc) }
-
-    /// The limits of the listener, nil if it is gone.
-    private var limits: ListenerLimits? { served?.limits }
-
-    private var served: ServedListener? {
-        guard listener >= 0, let configuration, listener < configuration.snapshot.listeners.count else { return nil }
-        return configuration.snapshot.listeners[listener]
-    }
 
     // MARK: 2. Route
 
@@ -113,6 +109,7 @@ final class Exchange: TimerNode {
             account.routedAuthority = request.authorityRange
         }
         let compiled = served.table.rules[rule]
+        compiledRule = compiled
         downstream.withOrigin { origin, connection in ForwardedFields.write(to: request, origin, connection, worker) }
         deadlines.route(compiled.timeouts)
         filter(compiled, served)
@@ -190,7 +187,7 @@ final class Exchange: TimerNode {
         if count == 0 { return }
         account.requestBytes &+= count
         deadlines.requestMoved(count, now: worker.loop.now)
-        if let limit = limits?.maxBodyBytes, account.requestBytes > limit { return requestFailed(.bodyTooLarge) }
+        if let limit = served?.limits.maxBodyBytes, account.requestBytes > limit { return requestFailed(.bodyTooLarge) }
         for mirror in mirrors { mirror.mirrorBody(of: self, count) }
         upstream.sendBody()
     }
@@ -258,11 +255,6 @@ final class Exchange: TimerNode {
         let endsNow = upgrade.isField
         upgrade = .none
         if endsNow { requestEnded(hasTrailers: false) }
-    }
-
-    private var compiledRule: CompiledRule? {
-        guard rule >= 0, let served else { return nil }
-        return served.table.rules[rule]
     }
 
     /// `count` bytes were added to ``responseBody``.
@@ -453,7 +445,8 @@ final class Exchange: TimerNode {
         if let endpoint { account.endpoint = endpoint.text }
         endpoint = nil
         downstream = .none
-        worker.loop.cancel(self)
+        // One store: the node stays where it is filed, and is moved by the next exchange.
+        worker.loop.schedule(self, at: .never)
         record(side)
         let copies = mirrors
         mirrors = []
@@ -461,6 +454,8 @@ final class Exchange: TimerNode {
         requestBody.reset()
         responseBody.reset()
         configuration = nil
+        served = nil
+        compiledRule = nil
         rule = -1
         share = 0
         backend = -1
@@ -506,7 +501,8 @@ extension Exchange {
         listener = original.listener
         backend = target
         request.copy(from: original.request)
-        if let limits { deadlines.begin(limits, isPaced: false, now: worker.loop.now) }
+        served = original.served
+        if let served { deadlines.begin(served.limits, isPaced: false, now: worker.loop.now) }
         rearm()
         if original.state.requestEnded { requestEnded(hasTrailers: false) }
         startAttempt(fresh: false)
