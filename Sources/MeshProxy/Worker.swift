@@ -17,6 +17,7 @@ final class Worker: LoopHooks {
     private(set) var listeners: [ListenerSource] = []
 
     private var dirty: [Link<Connection>] = []
+    private var gathering: [Link<Connection>] = []
     private var resumed: [Link<Connection>] = []
     private var retired: [AnyObject] = []
     private var origins: [OriginKey: DownstreamOrigin] = [:]
@@ -53,8 +54,10 @@ final class Worker: LoopHooks {
 
     // MARK: Turns
 
-    /// Marks `connection` to be written after the current event.
-    func markDirty(_ connection: Connection) { dirty.append(Link(connection)) }
+    /// Marks `connection` to be written after the current event; with `gathers` after all events of the turn.
+    func markDirty(_ connection: Connection, gathers: Bool) {
+        if gathers { gathering.append(Link(connection)) } else { dirty.append(Link(connection)) }
+    }
 
     /// Lets `connection` go on reading, and with what it holds, after the current event.
     func resume(_ connection: Connection) { if !connection.isClosed { resumed.append(Link(connection)) } }
@@ -95,9 +98,15 @@ final class Worker: LoopHooks {
     }
 
     override func afterTurn() {
-        afterEvent()
+        var round = 0
+        repeat {
+            // What is written now may make more to write, on the other side above all.
+            swap(&dirty, &gathering)
+            afterEvent()
+            round &+= 1
+        } while !gathering.isEmpty && round < Self.roundLimit
         // A fast pair of peers can go on for ever: others come in between.
-        if !(dirty.isEmpty && resumed.isEmpty) {
+        if !(dirty.isEmpty && resumed.isEmpty && gathering.isEmpty) {
             keepLinked()
             loop.turnAgain()
         }
@@ -107,6 +116,8 @@ final class Worker: LoopHooks {
 
     /// Links to connections that close in this turn do not outlive it.
     private func keepLinked() {
+        dirty.append(contentsOf: gathering)
+        gathering.removeAll(keepingCapacity: true)
         dirty.removeAll { $0 { $0.isClosed } }
         resumed.removeAll { $0 { $0.isClosed } }
     }

@@ -46,6 +46,8 @@ final class HTTP2Downstream: Conversation {
         arm(.seconds(1))
     }
 
+    override var gathersOutput: Bool { true }
+
     override func produce() {
         // Its own queue meanwhile: what the session calls may look at the connection.
         connection { connection in

@@ -297,6 +297,9 @@ final class Exchange: TimerNode {
 
     // MARK: 6. Failure: the one decision
 
+    /// The attempt's stream came to its end, response and all: it is gone, while the response is on its way.
+    func upstreamCompleted() { upstream = .none }
+
     /// The connection to the endpoint could not be made: no byte of the request has left.
     func connectFailed(_ reason: Reason) {
         let others = (configuration?.backends[backend].endpoints.count ?? 0) > 1

@@ -145,11 +145,11 @@ final class Connection: EventSource {
 
     // MARK: Output
 
-    /// Marks the connection for writing after the current event.
+    /// Marks the connection for writing after the current event, or turn.
     func setDirty() {
         guard !isDirty, !isClosed else { return }
         isDirty = true
-        worker.markDirty(self)
+        worker.markDirty(self, gathers: conversation?({ $0.gathersOutput }) ?? false)
     }
 
     /// Writes what the conversation has, as far as the socket takes it.

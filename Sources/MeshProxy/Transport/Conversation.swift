@@ -14,6 +14,8 @@ class Conversation {
 
     /// True while more bytes may be read. A peer that is not read stops sending: this is the back-pressure.
     var wantsInput: Bool { true }
+    /// True if output gains from being gathered over a turn of the loop: many streams, one write.
+    var gathersOutput: Bool { false }
     /// Bytes came in.
     func received(_ slice: consuming Slice) {}
     /// The peer will send nothing more.

@@ -56,6 +56,8 @@ final class HTTP2Upstream: Conversation {
         connection { $0.setDirty() }
     }
 
+    override var gathersOutput: Bool { true }
+
     override func produce() {
         // Its own queue meanwhile: what the session calls may look at the connection.
         connection { connection in
@@ -241,7 +243,10 @@ final class HTTP2UpstreamStream: HTTP2Stream {
         let exchange = exchange
         self.exchange = nil
         unlink()
-        if let exchange, !responseIsEnded {
+        if let exchange, responseIsEnded {
+            // What the client has still to be sent needs no stream: this object is free for another exchange.
+            exchange { $0.upstreamCompleted() }
+        } else if let exchange {
             if let reason = upstream?({ $0.connectFailure }) ?? nil {
                 exchange { $0.connectFailed(reason) }
             } else {
