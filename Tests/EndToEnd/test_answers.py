@@ -227,6 +227,21 @@ def test_weights_of_endpoints(proxy, upstream, client):
     assert 280 <= len(servers[0].requests) <= 320
 
 
+def test_body_goes_to_another_endpoint_when_the_connection_fails(proxy, upstream, client, refusing_port):
+    """What was sent to nobody can be sent to somebody else, whatever the method."""
+    server = upstream(lambda request, _: answer(request.body))
+    proxy.start([config.gateway(config.http(proxy.port)), config.route(rule("app")),
+                 config.backend("app", server.port, refusing_port)])
+    assert [client.get(method="POST", body=b"order").body for _ in range(12)] == [b"order"] * 12
+
+
+def test_edge_drops_the_trace_context_of_strangers(proxy, upstream, client):
+    server = upstream()
+    proxy.start([config.gateway(config.http(proxy.port)), config.route(rule("app")), config.backend("app", server.port)])
+    client.get(headers=[("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("tracestate", "a=b")])
+    assert not {"traceparent", "tracestate"} & {name.lower() for name, _ in server.requests[0].headers}
+
+
 def test_endpoint_that_is_down_is_not_the_end_of_the_others(proxy, upstream, client, refusing_port):
     """A connection that is refused has carried no request: the next endpoint is tried."""
     server = upstream()

@@ -340,6 +340,7 @@ final class Exchange: TimerNode {
     /// The answer is in ``response`` and ``responseBody``.
     func finishAnswer() {
         account.answered(response)
+        account.responseBytes = responseBody.byteCount
         responseBody.end()
         responseTrailers.reset()
         downstream.respond(response, to: request, hasBody: response.bodyLength != .none)

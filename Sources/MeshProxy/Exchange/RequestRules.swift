@@ -2,6 +2,7 @@ import MeshCore
 import MeshHTTP
 import MeshModel
 import MeshNet
+import MeshTelemetry
 import MeshTraffic
 
 /// What a request must look like before anything is decided by it, by the role of its listener.
@@ -9,6 +10,7 @@ enum RequestRules {
     /// Normalises the path and drops what strangers may not send; the reason if the request is refused.
     static func apply(to request: MessageHead, _ origin: DownstreamOrigin) -> Reason? {
         if let reason = PathNormalizer.normalize(request, role: origin.role) { return reason }
+        TraceContext.apply(TracePolicy(origin.role), to: request)
         switch origin.role {
         case .edge: dropUnderscores(request)
         case .sidecar: break

@@ -64,7 +64,8 @@ final class HTTP1Upstream: Conversation {
 
     /// Moves the request pipe into the output, as far as there is room.
     func sendBody() {
-        guard let exchange, !requestIsSent else { return }
+        // Before there is a connection nothing leaves: should it fail, the request can go elsewhere as it is.
+        guard let exchange, !requestIsSent, establishing == nil else { return }
         let finished = exchange { exchange in
             if exchange.upgrade.isWanted && state != .tunnel && !exchange.state.requestEnded { return false }
             return connection { connection in
@@ -268,6 +269,7 @@ final class HTTP1Upstream: Conversation {
         let took = now.nanoseconds(since: began)
         pool { $0.established(took) }
         exchange? { $0.account.upstreamConnect = took }
+        sendBody()
     }
 
     override func handshakeFailed(_ failure: TLSFailure) {
