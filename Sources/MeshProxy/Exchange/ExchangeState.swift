@@ -8,7 +8,7 @@ import MeshCore
 ///                   │                  │  ▲ └ replay            │
 ///                   └─ answer ─────────┴──┴──▸ answering ───────┴─ cut off ▸ done
 /// ```
-struct ExchangeState: Equatable {
+struct ExchangeState: Hashable {
     enum Phase: Equatable {
         /// Not in use.
         case idle
