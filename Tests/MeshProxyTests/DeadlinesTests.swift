@@ -53,6 +53,13 @@ import Testing
         expectPasses(deadlines, .upstreamTimeout, after: 4 * Self.second)
     }
 
+    @Test func attemptEndsWithItsResponse() {
+        var deadlines = deadlines(idle: .seconds(10), attempt: .seconds(2))
+        deadlines.attempt(now: at(0))
+        deadlines.responseEnded()
+        expectPasses(deadlines, .idleTimeout, after: 10 * Self.second)
+    }
+
     @Test func requestCountsBeforeAttempt() {
         var deadlines = deadlines(request: .seconds(2), attempt: .seconds(2))
         deadlines.attempt(now: at(0))

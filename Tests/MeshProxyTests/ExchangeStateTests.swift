@@ -157,6 +157,17 @@ import Testing
         #expect(state.sendResponse() == .finish)
     }
 
+    /// It was neither cut off nor given up: a client that read nothing more kept it for ever.
+    @Test func aCompleteResponseWaitsForTheClientOnly() {
+        for phase: ExchangeState.Phase in [.idle, .choosing, .awaiting, .responding, .tunnel, .done] {
+            #expect(!state(phase).waitsForClient, "\(phase)")
+        }
+        #expect(state(.answering).waitsForClient)
+        var complete = state(.responding)
+        complete.endResponse()
+        #expect(complete.waitsForClient)
+    }
+
     @Test func tunnelsEndWhenBothDirectionsHave() {
         var responseFirst = state(.tunnel)
         #expect(responseFirst.sendResponse() == .none)

@@ -211,6 +211,16 @@ struct ExchangeState: Hashable {
         return .finish
     }
 
+    /// True if all that is missing is a client that takes what is there: nothing else can be said to it, so whatever
+    /// clock runs out, it is given up.
+    var waitsForClient: Bool {
+        switch phase {
+        case .answering: true
+        case .responding, .tunnel: responseEnded
+        case .idle, .choosing, .awaiting, .done: false
+        }
+    }
+
     /// True if the endpoint's connection can serve another exchange: both directions came to their end.
     var leftCleanly: Bool { requestSent && responseEnded && phase == .done }
 }
