@@ -293,10 +293,14 @@ final class Exchange: TimerNode {
     }
 
     /// `count` bytes of the response went to the client.
-    func responseTaken(_ count: Int) { upstream.responseTaken(count) }
+    func responseTaken(_ count: Int) {
+        deadlines.moved(now: worker.loop.now)
+        upstream.responseTaken(count)
+    }
 
     /// The client took what was queued for it.
     func responseDrained() {
+        deadlines.moved(now: worker.loop.now)
         downstream.sendBody()
         upstream.responseTaken(0)
     }
