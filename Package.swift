@@ -94,6 +94,12 @@ let package = Package(
         .testTarget(
             name: "MeshTelemetryTests", dependencies: ["MeshCore", "MeshHTTP", "MeshModel", "MeshTelemetry"],
             swiftSettings: strict),
+        .testTarget(
+            name: "MeshProxyTests",
+            dependencies: [
+                "MeshCore", "MeshHTTP", "MeshModel", "MeshNet", "MeshTLS", "MeshTraffic", "MeshTelemetry", "MeshProxy",
+            ],
+            swiftSettings: strict),
         // The fuzz targets' sources, which the package in Fuzz has too, and a replay of their corpus.
         .testTarget(
             name: "FuzzReplayTests",

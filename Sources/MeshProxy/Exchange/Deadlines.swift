@@ -57,6 +57,9 @@ struct Deadlines {
     /// The client has sent everything.
     mutating func requestEnded() { isPaced = false }
 
+    /// The endpoint has sent everything: a slow client is not its fault.
+    mutating func responseEnded() { attempt = .never }
+
     /// The client was not read, because the endpoint does not take what it has: its pace counts from here on.
     mutating func pauseRate(now: Instant) {
         bodyStarted = now

@@ -276,6 +276,7 @@ final class Exchange: TimerNode {
     /// The last byte of the response is in ``responseBody``.
     func responseEnded(hasTrailers: Bool) {
         state.endResponse()
+        deadlines.responseEnded()
         if !hasTrailers { responseTrailers.reset() }
         account.trailers(responseTrailers, hasTrailers: hasTrailers)
         responseBody.end()
@@ -284,10 +285,14 @@ final class Exchange: TimerNode {
     }
 
     /// `count` bytes of the response went to the client.
-    func responseTaken(_ count: Int) { upstream.responseTaken(count) }
+    func responseTaken(_ count: Int) {
+        deadlines.moved(now: worker.loop.now)
+        upstream.responseTaken(count)
+    }
 
     /// The client took what was queued for it.
     func responseDrained() {
+        deadlines.moved(now: worker.loop.now)
         downstream.sendBody()
         upstream.responseTaken(0)
     }
@@ -423,12 +428,15 @@ final class Exchange: TimerNode {
             deadlines.pauseRate(now: worker.loop.now)
             return rearm()
         }
-        if state.phase == .answering || deadlines.endsInSilence { return downstreamGivenUp() }
+        if state.waitsForClient || deadlines.endsInSilence {
+            if !deadlines.endsInSilence { account.reason = account.reason ?? reason }
+            return downstreamGivenUp()
+        }
         detachUpstream()
         perform(state.answer(reason))
     }
 
-    /// The client does not take our own answer, or nothing more comes through a tunnel that is half closed.
+    /// The client does not take an answer that is complete, or nothing more comes through a tunnel that is half closed.
     private func downstreamGivenUp() {
         let side = downstream
         detachUpstream()

@@ -8,7 +8,7 @@ import MeshCore
 ///                   │                  │  ▲ └ replay            │
 ///                   └─ answer ─────────┴──┴──▸ answering ───────┴─ cut off ▸ done
 /// ```
-struct ExchangeState: Equatable {
+struct ExchangeState: Hashable {
     enum Phase: Equatable {
         /// Not in use.
         case idle
@@ -209,6 +209,16 @@ struct ExchangeState: Equatable {
     private mutating func done() -> Action {
         phase = .done
         return .finish
+    }
+
+    /// True if all that is missing is a client that takes what is there: nothing else can be said to it, so whatever
+    /// clock runs out, it is given up.
+    var waitsForClient: Bool {
+        switch phase {
+        case .answering: true
+        case .responding, .tunnel: responseEnded
+        case .idle, .choosing, .awaiting, .done: false
+        }
     }
 
     /// True if the endpoint's connection can serve another exchange: both directions came to their end.
