@@ -187,7 +187,7 @@ final class Exchange: TimerNode {
         if count == 0 { return }
         account.requestBytes &+= count
         deadlines.requestMoved(count, now: worker.loop.now)
-        if let limit = served?.limits.maxBodyBytes, account.requestBytes > limit { return requestFailed(.bodyTooLarge) }
+        if let limit = served?.limits.maxBodyBytes, account.requestBytes > limit, state.phase != .tunnel { return requestFailed(.bodyTooLarge) }
         for mirror in mirrors { mirror.mirrorBody(of: self, count) }
         upstream.sendBody()
     }
