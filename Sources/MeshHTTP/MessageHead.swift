@@ -69,7 +69,9 @@ public enum BodyLength: Sendable, Equatable {
 
 /// What a head says beyond its fields.
 public struct MessageFlags: OptionSet, Sendable {
+    /// One bit per fact.
     public let rawValue: UInt16
+    /// The facts of these bits.
     public init(rawValue: UInt16) { self.rawValue = rawValue }
     /// HTTP/1: the connection ends with this message (`Connection: close`, or HTTP/1.0 without keep-alive).
     public static let close = MessageFlags(rawValue: 1)

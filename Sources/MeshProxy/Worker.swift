@@ -196,7 +196,11 @@ final class Worker: LoopHooks {
         if let endpoint = connection.endpoint {
             return endpoint.connectionClosed(wasEstablished: connection.isEstablished)
         }
-        if let previous = connection.previous { previous { $0.next = connection.next } } else { first = connection.next }
+        if let previous = connection.previous {
+            previous { $0.next = connection.next }
+        } else {
+            first = connection.next
+        }
         connection.next? { $0.previous = connection.previous }
         connection.next = nil
         connection.previous = nil

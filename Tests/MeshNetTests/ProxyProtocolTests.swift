@@ -45,7 +45,9 @@ import Testing
 
     @Test(arguments: [ProxyProtocol.Version.v1, .v2])
     func everyPrefixIsIncomplete(version: ProxyProtocol.Version) {
-        for (source, destination) in [(client, server), (SocketAddress("[::1]:1"), SocketAddress("[::2]:2")), (nil, nil)] {
+        for (source, destination) in [
+            (client, server), (SocketAddress("[::1]:1"), SocketAddress("[::2]:2")), (nil, nil),
+        ] {
             let header = ProxyProtocol.header(version, source: source, destination: destination)
             for count in 0..<header.count { #expect(parse(Array(header.prefix(count))) == .incomplete) }
             #expect(
@@ -61,7 +63,8 @@ import Testing
         #expect(parse(header + [9]) == .parsed(length: 33, source: client, destination: server))
         #expect(parse(signature + [0x20, 0x00, 0, 0]) == .parsed(length: 16, source: nil, destination: nil))
         // LOCAL: whatever the addresses are, they are not the connection's.
-        #expect(parse(signature + [0x20, 0x11, 0, 12] + addresses) == .parsed(length: 28, source: nil, destination: nil))
+        #expect(
+            parse(signature + [0x20, 0x11, 0, 12] + addresses) == .parsed(length: 28, source: nil, destination: nil))
         #expect(parse(signature + [0x21, 0x00, 0, 1, 0]) == .parsed(length: 17, source: nil, destination: nil))
         var unix = signature + [0x21, 0x31, 0, 216] + [UInt8](repeating: 0, count: 216)
         for (index, byte) in "/run/x".utf8.enumerated() { unix[16 + index] = byte }
@@ -75,10 +78,11 @@ import Testing
         #expect(parse(signature + [0x21, 0x11, 0xff, 0xff]) == .invalid)
     }
 
-    @Test(arguments: [
-        [0x11], [0x30], [0x22], [0x21, 0x12], [0x21, 0x22], [0x21, 0x41], [0x21, 0x01], [0x21, 0x10],
-        [0x21, 0x11, 0, 11], [0x21, 0x21, 0, 35], [0x21, 0x31, 0, 215],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0x11], [0x30], [0x22], [0x21, 0x12], [0x21, 0x22], [0x21, 0x41], [0x21, 0x01], [0x21, 0x10],
+            [0x21, 0x11, 0, 11], [0x21, 0x21, 0, 35], [0x21, 0x31, 0, 215],
+        ] as [[UInt8]])
     func malformedBinaryHeaders(tail: [UInt8]) { #expect(parse(signature + tail) == .invalid) }
 
     @Test func arbitraryBytesNeverTrap() {

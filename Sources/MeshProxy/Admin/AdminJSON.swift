@@ -55,13 +55,17 @@ enum ConfigurationJSON {
             ("protocol", JSON.string("\(section.protocol)".uppercased())),
             ("certificates", section.tls.map { JSON.strings($0.certificates.map(\.name)) }),
             ("routes", JSON.array(section.routes.map(route))),
-            ("streamRoutes", JSON.array(section.streamRoutes.map { route in
-                JSON.object([
-                    ("name", JSON.string(route.name)),
-                    ("hostnames", JSON.strings(route.hostnames.map(\.description))),
-                    ("backends", JSON.array(route.backends.map(share))),
-                ])
-            })),
+            (
+                "streamRoutes",
+                JSON.array(
+                    section.streamRoutes.map { route in
+                        JSON.object([
+                            ("name", JSON.string(route.name)),
+                            ("hostnames", JSON.strings(route.hostnames.map(\.description))),
+                            ("backends", JSON.array(route.backends.map(share))),
+                        ])
+                    })
+            ),
         ])
     }
 
@@ -70,15 +74,19 @@ enum ConfigurationJSON {
             ("name", JSON.string(route.name)),
             ("kind", JSON.string(route.kind == .grpc ? "GRPCRoute" : "HTTPRoute")),
             ("hostnames", JSON.strings(route.hostnames.map(\.description))),
-            ("rules", JSON.array(route.rules.map { rule in
-                JSON.object([
-                    ("name", JSON.string(rule.name)),
-                    ("matches", JSON.strings(rule.matches.map(describe))),
-                    ("filters", String(rule.filters.count)),
-                    ("backends", JSON.array(rule.backends.map(share))),
-                    ("origin", rule.origin.map { JSON.string("\($0.file):\($0.line)") }),
-                ])
-            })),
+            (
+                "rules",
+                JSON.array(
+                    route.rules.map { rule in
+                        JSON.object([
+                            ("name", JSON.string(rule.name)),
+                            ("matches", JSON.strings(rule.matches.map(describe))),
+                            ("filters", String(rule.filters.count)),
+                            ("backends", JSON.array(rule.backends.map(share))),
+                            ("origin", rule.origin.map { JSON.string("\($0.file):\($0.line)") }),
+                        ])
+                    })
+            ),
         ])
     }
 
@@ -116,12 +124,16 @@ enum ConfigurationJSON {
             ("name", JSON.string(backend.name)),
             ("protocol", JSON.string("\(backend.protocol)")),
             ("tls", backend.tls.map { JSON.string($0.hostname) }),
-            ("endpoints", JSON.array(backend.endpoints.map { endpoint in
-                JSON.object([
-                    ("address", JSON.string(endpoint.address.description)), ("weight", String(endpoint.weight)),
-                    ("zone", endpoint.zone.map(JSON.string)),
-                ])
-            })),
+            (
+                "endpoints",
+                JSON.array(
+                    backend.endpoints.map { endpoint in
+                        JSON.object([
+                            ("address", JSON.string(endpoint.address.description)), ("weight", String(endpoint.weight)),
+                            ("zone", endpoint.zone.map(JSON.string)),
+                        ])
+                    })
+            ),
         ])
     }
 }

@@ -89,8 +89,10 @@ final class AdminListener: Sendable {
         case .index: exchange.answer(AdminAnswer(AdminRoute.index.overview))
         case .live: exchange.answer(AdminAnswer("live\n"))
         case .ready: exchange.answer(readiness())
-        case .config: exchange.answer(AdminAnswer(json: state.withLock { $0.snapshot }.map(ConfigurationJSON.text) ?? "{}\n"))
-        case .certs: exchange.answer(AdminAnswer(json: state.withLock { $0.snapshot }.map(CertificatesJSON.text) ?? "[]\n"))
+        case .config:
+            exchange.answer(AdminAnswer(json: state.withLock { $0.snapshot }.map(ConfigurationJSON.text) ?? "{}\n"))
+        case .certs:
+            exchange.answer(AdminAnswer(json: state.withLock { $0.snapshot }.map(CertificatesJSON.text) ?? "[]\n"))
         case .drain:
             beginDraining()
             for reference in workers { reference.post { $0.drain() } }

@@ -14,9 +14,12 @@ enum DownstreamSide {
         switch self {
         case .none: nil
         case .http1(let link): link { downstream in downstream.connection { body(downstream.origin, $0) } }
-        case .http2(let link): link { stream in stream.downstream { downstream in
-            downstream.connection { body(downstream.origin, $0) }
-        } }
+        case .http2(let link):
+            link { stream in
+                stream.downstream { downstream in
+                    downstream.connection { body(downstream.origin, $0) }
+                }
+            }
         }
     }
 

@@ -94,9 +94,11 @@ final class StreamTunnel {
     /// `count` bytes came in at `end`.
     func moved(_ count: Int, from end: TunnelEnd) {
         if end.isDownstream { requestBytes &+= count } else { responseBytes &+= count }
-        downstream? { $0.connection { connection in
-            connection.worker.loop.schedule(connection, at: worker.loop.now.advanced(byNanoseconds: idle))
-        } }
+        downstream? {
+            $0.connection { connection in
+                connection.worker.loop.schedule(connection, at: worker.loop.now.advanced(byNanoseconds: idle))
+            }
+        }
     }
 
     /// The connection to the endpoint could not be made.
@@ -157,10 +159,12 @@ final class TunnelEnd: Conversation {
         let count = slice.count
         guard let peer = tunnel.peer(of: self) else { return }
         var box: Slice? = consume slice
-        peer { $0.connection {
-            $0.output.append(box.take()!)
-            $0.setDirty()
-        } }
+        peer {
+            $0.connection {
+                $0.output.append(box.take()!)
+                $0.setDirty()
+            }
+        }
         tunnel.moved(count, from: self)
     }
 

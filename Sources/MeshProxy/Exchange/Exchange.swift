@@ -187,7 +187,9 @@ final class Exchange: TimerNode {
         if count == 0 { return }
         account.requestBytes &+= count
         deadlines.requestMoved(count, now: worker.loop.now)
-        if let limit = served?.limits.maxBodyBytes, account.requestBytes > limit, state.phase != .tunnel { return requestFailed(.bodyTooLarge) }
+        if let limit = served?.limits.maxBodyBytes, account.requestBytes > limit, state.phase != .tunnel {
+            return requestFailed(.bodyTooLarge)
+        }
         for mirror in mirrors { mirror.mirrorBody(of: self, count) }
         upstream.sendBody()
     }
@@ -364,7 +366,9 @@ final class Exchange: TimerNode {
         case .none: break
         case .replay:
             account.replays &+= 1
-            if let pool = configuration?.backends[backend] { worker.metrics.upstreamReplayed(backend: pool.metricsSlot) }
+            if let pool = configuration?.backends[backend] {
+                worker.metrics.upstreamReplayed(backend: pool.metricsSlot)
+            }
             startAttempt(fresh: true)
         case .answer(let reason): write(reason)
         case .abort(let reason):

@@ -31,7 +31,9 @@ public final class Snapshot: Sendable {
             let old = previous?.listeners.first { $0.model.address == listener.address && $0.admin == nil }
             listeners.append(try ServedListener(listener, backend: { names[$0] }, previous: old))
         }
-        if let admin { listeners.append(try ServedListener(admin, previous: previous?.listeners.last { $0.admin != nil })) }
+        if let admin {
+            listeners.append(try ServedListener(admin, previous: previous?.listeners.last { $0.admin != nil }))
+        }
         self.listeners = listeners
         var old: [String: ServedBackend] = [:]
         for backend in previous?.backends ?? [] { old[backend.name] = backend }
@@ -79,11 +81,12 @@ final class ServedListener: Sendable {
         trustedHops = listener.trustedHops
         expectsProxyHeader = listener.proxyProtocol
         sections = listener.sections
-        kind = switch listener.sections.first?.protocol {
-        case .tcp: .tcp
-        case .https, .tls: .tls
-        case .http, nil: .clear
-        }
+        kind =
+            switch listener.sections.first?.protocol {
+            case .tcp: .tcp
+            case .https, .tls: .tls
+            case .http, nil: .clear
+            }
         var contexts: [TLSServerContext?] = []
         for section in listener.sections {
             let index = previous?.sections.firstIndex { $0.name == section.name }
@@ -91,9 +94,10 @@ final class ServedListener: Sendable {
             if let old, let index, previous?.sections[index].tls == section.tls {
                 contexts.append(old)
             } else {
-                contexts.append(try section.tls.map { tls throws(ProxyError) in
-                    try tls.context(ticketKeys: old?.ticketKeys, section: section)
-                })
+                contexts.append(
+                    try section.tls.map { tls throws(ProxyError) in
+                        try tls.context(ticketKeys: old?.ticketKeys, section: section)
+                    })
             }
         }
         self.contexts = contexts
@@ -129,17 +133,21 @@ final class ServedListener: Sendable {
 
 extension ServerTLS {
     func context(ticketKeys: TLSTicketKeys?, section: Section) throws(ProxyError) -> TLSServerContext {
-        let validation: MeshTLS.ClientValidation = switch clientValidation {
-        case nil: .none
-        case let wanted?:
-            switch wanted.mode {
-            case .allowValidOnly: .required(caPEM: wanted.authorities)
-            case .allowInsecureFallback: .allowInsecureFallback(caPEM: wanted.authorities)
+        let validation: MeshTLS.ClientValidation =
+            switch clientValidation {
+            case nil: .none
+            case let wanted?:
+                switch wanted.mode {
+                case .allowValidOnly: .required(caPEM: wanted.authorities)
+                case .allowInsecureFallback: .allowInsecureFallback(caPEM: wanted.authorities)
+                }
             }
-        }
-        let offered: [ALPN] = section.protocol == .tls ? [] : alpn.compactMap {
-            $0 == "h2" ? .http2 : $0 == "http/1.1" ? .http1 : nil
-        }
+        let offered: [ALPN] =
+            section.protocol == .tls
+            ? []
+            : alpn.compactMap {
+                $0 == "h2" ? .http2 : $0 == "http/1.1" ? .http1 : nil
+            }
         do throws(ProxyError) {
             return try TLSServerContext(
                 certificates: certificates.map(\.loaded),
@@ -202,15 +210,17 @@ extension Backend.ProxyProtocol {
 
 extension BackendTLS {
     fileprivate func context(_ spoken: Backend.`Protocol`) throws(ProxyError) -> TLSClientContext {
-        let trust: TLSClientContext.Trust = switch self.trust {
-        case .system: .system
-        case .authorities(let pem): .authorities(caPEM: pem)
-        }
-        let alpn: [ALPN] = switch spoken {
-        case .http1: [.http1]
-        case .http2: [.http2]
-        case .tcp: []
-        }
+        let trust: TLSClientContext.Trust =
+            switch self.trust {
+            case .system: .system
+            case .authorities(let pem): .authorities(caPEM: pem)
+            }
+        let alpn: [ALPN] =
+            switch spoken {
+            case .http1: [.http1]
+            case .http2: [.http2]
+            case .tcp: []
+            }
         let names: [MeshTLS.SubjectAltName] = subjectAltNames.map { name in
             switch name {
             case .hostname(let name): .hostname(name)

@@ -261,7 +261,9 @@ final class TLSTransport {
     /// What the access log says of this connection; made when first asked for.
     func facts() -> TLSFacts? {
         if known == nil && session.isEstablished {
-            let peer = session.peerCertificate.map(\.facts).map { $0.spiffeID ?? $0.uris.first ?? $0.dnsNames.first ?? "" }
+            let peer = session.peerCertificate.map(\.facts).map {
+                $0.spiffeID ?? $0.uris.first ?? $0.dnsNames.first ?? ""
+            }
             known = TLSFacts(
                 version: session.version == "TLSv1.3" ? .tls13 : .tls12,
                 serverName: Array((session.serverName ?? "").utf8), peer: Array((peer ?? "").utf8))

@@ -167,7 +167,11 @@ final class EndpointPool {
 
     private func unlink(_ link: Link<HTTP1Upstream>) {
         link { connection in
-            if let previous = connection.previous { previous { $0.next = connection.next } } else { idle = connection.next }
+            if let previous = connection.previous {
+                previous { $0.next = connection.next }
+            } else {
+                idle = connection.next
+            }
             connection.next? { $0.previous = connection.previous }
             connection.next = nil
             connection.previous = nil

@@ -229,7 +229,8 @@ final class HTTP1Upstream: Conversation {
         guard exchange != nil else { return }
         exchange = nil
         served &+= 1
-        let keeps = reusable && isReusable && state == .complete && input.isEmpty
+        let keeps =
+            reusable && isReusable && state == .complete && input.isEmpty
             && connection { !$0.isClosed && $0.isDrained } && pool { $0.keeps(self) }
         guard keeps else { return connection { $0.shut() } }
         state = .idle
@@ -255,7 +256,9 @@ final class HTTP1Upstream: Conversation {
 
     // MARK: Time
 
-    override func connected() { if connection({ $0.tls == nil }) { established() } else { establishing = .upstreamTlsFailed } }
+    override func connected() {
+        if connection({ $0.tls == nil }) { established() } else { establishing = .upstreamTlsFailed }
+    }
 
     override func secured() { established() }
 

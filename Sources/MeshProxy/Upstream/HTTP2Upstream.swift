@@ -95,7 +95,9 @@ final class HTTP2Upstream: Conversation {
 
     // MARK: Life
 
-    override func connected() { if connection({ $0.tls == nil }) { established() } else { establishing = .upstreamTlsFailed } }
+    override func connected() {
+        if connection({ $0.tls == nil }) { established() } else { establishing = .upstreamTlsFailed }
+    }
 
     override func secured() { established() }
 
