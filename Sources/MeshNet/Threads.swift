@@ -3,26 +3,7 @@ import Glibc
 import MeshCore
 
 /// Threads for loops.
-public enum LoopThread {
-    private final class Body {
-        let run: () -> Void
-        init(_ run: @escaping () -> Void) { self.run = run }
-    }
-
-    /// Runs `body` on a thread of its own; nothing that it captures may be used elsewhere meanwhile.
-    public static func spawn(_ body: sending @escaping () -> Void) throws(ProxyError) {
-        var thread = pthread_t()
-        // SAFETY: the new thread takes this reference over, and nobody else uses the box.
-        let box = unsafe Unmanaged.passRetained(Body(body)).toOpaque()
-        let code = unsafe pthread_create(
-            &thread, nil,
-            { argument in
-                unsafe Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue().run()
-                return nil
-            }, box)
-        if code != 0 { throw ProxyError("cannot start a thread: \(Socket.text(code))") }
-    }
-}
+public enum LoopThread {}
 
 /// Signals, waited for by the main thread instead of handled.
 public enum Signals {

@@ -211,19 +211,10 @@ final class HTTP1Downstream: Conversation {
         guard let exchange, !responseIsSent else { return }
         let finished = exchange { exchange in
             connection { connection in
-                var taken = 0
-                while !exchange.responseBody.isEmpty && connection.output.byteCount < Connection.highWatermark {
-                    let slice = exchange.responseBody.takeFirst(upTo: 262_144)
-                    taken &+= slice.count
-                    HTTP1Encoder.body(slice, chunked: responseIsChunked, into: &connection.output)
-                }
-                if taken > 0 { exchange.responseTaken(taken) }
-                let finished = exchange.responseBody.isFinished
-                if finished && responseIsChunked {
-                    HTTP1Encoder.lastChunk(trailers: exchange.responseTrailers, into: &connection.output)
-                }
-                if taken > 0 || finished { connection.setDirty() }
-                return finished
+                let sent = connection.sendBody(
+                    exchange.responseBody, trailers: exchange.responseTrailers, chunked: responseIsChunked)
+                if sent.taken > 0 { exchange.responseTaken(sent.taken) }
+                return sent.finished
             }
         }
         guard finished else { return }

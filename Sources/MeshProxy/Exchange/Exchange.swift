@@ -36,7 +36,6 @@ final class Exchange: TimerNode {
     private var rule = -1
     private var share = 0
     private var backend = -1
-    private var prefixLength = 0
     var upgrade = Upgrade.none
     private var mirrors: [Exchange] = []
     private(set) var deadlines = Deadlines()
@@ -99,6 +98,7 @@ final class Exchange: TimerNode {
         guard let configuration, let served else { return answer(.notConfigured) }
         if let admin = served.admin { return admin.answer(self) }
         let section = downstream.withOrigin { origin, _ in origin.section(in: configuration.snapshot) } ?? nil
+        let prefixLength: Int
         switch served.table.match(request, section: section) {
         case .notFound: return answer(.routeNotFound)
         case .misdirected: return answer(.misdirectedRequest)
@@ -112,13 +112,13 @@ final class Exchange: TimerNode {
         compiledRule = compiled
         downstream.withOrigin { origin, connection in ForwardedFields.write(to: request, origin, connection, worker) }
         deadlines.route(compiled.timeouts)
-        filter(compiled, served)
+        let facts = RequestFacts(isTLS: served.isTLS, port: served.port, prefixLength: prefixLength)
+        filter(compiled, facts)
     }
 
     // MARK: 3. Filters, backend
 
-    private func filter(_ compiled: CompiledRule, _ served: ServedListener) {
-        let facts = RequestFacts(isTLS: served.isTLS, port: served.port, prefixLength: prefixLength)
+    private func filter(_ compiled: CompiledRule, _ facts: RequestFacts) {
         if case .respond(let reason) = compiled.filters.applyRequest(request, answer: response, facts: facts) {
             return answerFromFilter(reason)
         }

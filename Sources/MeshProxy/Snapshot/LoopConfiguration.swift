@@ -11,7 +11,6 @@ final class LoopConfiguration {
     private let listenerSlots: [Int]
     /// By listener: for what is answered before it has a route.
     private let unroutedSlots: [Int]
-    private let backendSlots: [Int]
     private let streamSlots: [[Int]]
 
     init(_ snapshot: Snapshot, backends: [BackendPool], metrics: LoopMetrics) {
@@ -21,7 +20,6 @@ final class LoopConfiguration {
         unroutedSlots = snapshot.listeners.map {
             $0.admin == nil ? metrics.slot(listener: $0.name, route: "", backend: "") : -1
         }
-        backendSlots = snapshot.backends.map { metrics.backendSlot($0.name) }
         slots = snapshot.listeners.map { listener in
             listener.table.rules.map { rule in
                 rule.split.shares.map { share in
@@ -50,6 +48,4 @@ final class LoopConfiguration {
     }
 
     func listenerSlot(_ listener: Int) -> Int { listener < 0 ? -1 : listenerSlots[listener] }
-
-    func backendSlot(_ backend: Int) -> Int { backendSlots[backend] }
 }

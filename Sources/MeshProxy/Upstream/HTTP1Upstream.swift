@@ -69,19 +69,10 @@ final class HTTP1Upstream: Conversation {
         let finished = exchange { exchange in
             if exchange.upgrade.isWanted && state != .tunnel && !exchange.state.requestEnded { return false }
             return connection { connection in
-                var taken = 0
-                while !exchange.requestBody.isEmpty && connection.output.byteCount < Connection.highWatermark {
-                    let slice = exchange.requestBody.takeFirst(upTo: 262_144)
-                    taken &+= slice.count
-                    HTTP1Encoder.body(slice, chunked: requestIsChunked, into: &connection.output)
-                }
-                if taken > 0 { exchange.requestTaken(taken) }
-                let finished = exchange.requestBody.isFinished
-                if finished && requestIsChunked {
-                    HTTP1Encoder.lastChunk(trailers: exchange.requestTrailers, into: &connection.output)
-                }
-                if taken > 0 || finished { connection.setDirty() }
-                return finished
+                let sent = connection.sendBody(
+                    exchange.requestBody, trailers: exchange.requestTrailers, chunked: requestIsChunked)
+                if sent.taken > 0 { exchange.requestTaken(sent.taken) }
+                return sent.finished
             }
         }
         guard finished else { return }
