@@ -10,14 +10,6 @@ public struct Backend: Sendable, Equatable {
         case tcp
     }
 
-    /// How an endpoint is chosen.
-    public enum Balancing: Sendable, Equatable, CaseIterable {
-        /// In turn, by weight.
-        case roundRobin
-        /// Of two at random, the one with fewer requests in flight for its weight.
-        case leastRequest
-    }
-
     /// The PROXY protocol header that connections to the endpoints begin with.
     public enum ProxyProtocol: Sendable, Equatable, CaseIterable {
         case none
@@ -33,8 +25,8 @@ public struct Backend: Sendable, Equatable {
     public var tls: BackendTLS?
     /// Where it is served; none: 503.
     public var endpoints: [Endpoint]
-    /// How an endpoint is chosen.
-    public var balancing: Balancing
+    /// How the endpoints share its requests.
+    public var loadBalancer: LoadBalancer
     /// From the start of a connection to its use, TLS handshake included.
     public var connectTimeout: Duration
     /// How long an unused connection is kept. Shorter than servers do, so that they seldom close what we are about to
@@ -44,58 +36,49 @@ public struct Backend: Sendable, Equatable {
     public var limits: ConnectionLimits
     /// Whether endpoints are told who the client is.
     public var proxyProtocol: ProxyProtocol
+    /// Asks endpoints whether they are well; nil: all count as well.
+    public var healthCheck: HealthCheck?
+    /// Takes endpoints out that fail requests; nil: none.
+    public var outlierDetection: OutlierDetection?
+    /// Bounds the load that retries add.
+    public var retryBudget: RetryBudget
+    /// Finds out how many requests it takes at a time; nil: only ``limits`` count.
+    public var adaptiveConcurrency: AdaptiveConcurrency?
+    /// For requests whose rule says nothing itself.
+    public var policy: RequestPolicy
     /// Where it was written.
     public var origin: Origin?
 
     /// A backend of these parts; the defaults where nothing is said.
     public init(
         name: String, protocol: `Protocol` = .http1, tls: BackendTLS? = nil, endpoints: [Endpoint] = [],
-        balancing: Balancing = Self.defaultBalancing, connectTimeout: Duration = Self.defaultConnectTimeout,
+        loadBalancer: LoadBalancer = LoadBalancer(), connectTimeout: Duration = Self.defaultConnectTimeout,
         idleTimeout: Duration = Self.defaultIdleTimeout, limits: ConnectionLimits = ConnectionLimits(),
-        proxyProtocol: ProxyProtocol = .none, origin: Origin? = nil
+        proxyProtocol: ProxyProtocol = .none, healthCheck: HealthCheck? = nil,
+        outlierDetection: OutlierDetection? = nil, retryBudget: RetryBudget = RetryBudget(),
+        adaptiveConcurrency: AdaptiveConcurrency? = nil, policy: RequestPolicy = RequestPolicy(), origin: Origin? = nil
     ) {
         self.name = name
         self.protocol = `protocol`
         self.tls = tls
         self.endpoints = endpoints
-        self.balancing = balancing
+        self.loadBalancer = loadBalancer
         self.connectTimeout = connectTimeout
         self.idleTimeout = idleTimeout
         self.limits = limits
         self.proxyProtocol = proxyProtocol
+        self.healthCheck = healthCheck
+        self.outlierDetection = outlierDetection
+        self.retryBudget = retryBudget
+        self.adaptiveConcurrency = adaptiveConcurrency
+        self.policy = policy
         self.origin = origin
     }
 
-    /// The less loaded of two.
-    public static let defaultBalancing = Balancing.leastRequest
     /// 5 s.
     public static let defaultConnectTimeout = Duration.seconds(5)
     /// 4 s.
     public static let defaultIdleTimeout = Duration.seconds(4)
-}
-
-/// What the proxy may not exceed toward one backend. Nil: no limit.
-public struct ConnectionLimits: Sendable, Equatable {
-    /// Connections at a time, over all loops; beyond: 503.
-    public var maxConnections = Self.defaultMaxConnections
-    /// Idle connections kept per loop.
-    public var maxIdleConnections = Self.defaultMaxIdleConnections
-    /// Requests over one connection before it is replaced.
-    public var maxRequestsPerConnection = Self.defaultMaxRequestsPerConnection
-    /// HTTP/2: streams of ours on one connection, if its peer allows as many.
-    public var maxConcurrentStreams = Self.defaultMaxConcurrentStreams
-
-    /// The defaults.
-    public init() {}
-
-    /// No limit.
-    public static let defaultMaxConnections: Int? = nil
-    /// 128.
-    public static let defaultMaxIdleConnections = 128
-    /// No limit.
-    public static let defaultMaxRequestsPerConnection: Int? = nil
-    /// 100.
-    public static let defaultMaxConcurrentStreams = 100
 }
 
 /// One address of a backend.
@@ -108,16 +91,19 @@ public struct Endpoint: Sendable, Equatable {
     public var zone: String?
     /// What else is known about it.
     public var labels: [String: String]
+    /// True if it gets requests only while none of the others is available.
+    public var isBackup: Bool
 
     /// An endpoint at `address`.
     public init(
         _ address: EndpointAddress, weight: Int = Self.defaultWeight, zone: String? = nil,
-        labels: [String: String] = [:]
+        labels: [String: String] = [:], isBackup: Bool = false
     ) {
         self.address = address
         self.weight = weight
         self.zone = zone
         self.labels = labels
+        self.isBackup = isBackup
     }
 
     /// 1.

@@ -46,15 +46,22 @@ public struct ProxySettings: Sendable, Equatable {
     public var resolutionInterval: Duration
     /// One line per exchange.
     public var accessLog: AccessLog
+    /// Where the proxy stands, such as an availability zone; nil: unknown.
+    public var zone: String?
+    /// When the proxy itself has too much to do.
+    public var overload: OverloadProtection
 
     /// Settings; the defaults where nothing is said.
     public init(
         drainTimeout: Duration = Self.defaultDrainTimeout,
-        resolutionInterval: Duration = Self.defaultResolutionInterval, accessLog: AccessLog = .json
+        resolutionInterval: Duration = Self.defaultResolutionInterval, accessLog: AccessLog = .json,
+        zone: String? = nil, overload: OverloadProtection = OverloadProtection()
     ) {
         self.drainTimeout = drainTimeout
         self.resolutionInterval = resolutionInterval
         self.accessLog = accessLog
+        self.zone = zone
+        self.overload = overload
     }
 
     /// 30 s, as long as Kubernetes waits between SIGTERM and SIGKILL.

@@ -40,10 +40,8 @@ public struct RouteRule: Sendable, Equatable {
     public var filters: [Filter]
     /// Where requests go, by weight. Empty: a redirect answers, or 500.
     public var backends: [WeightedBackend]
-    /// How long it may take.
-    public var timeouts: Timeouts
-    /// When to try again; nil: never after the upstream has answered.
-    public var retry: Retry?
+    /// How long it may take, when to try again, what is refused.
+    public var policy: RequestPolicy
     /// How a client stays with one endpoint; nil: it does not.
     public var sessionPersistence: SessionPersistence?
     /// Where it was written.
@@ -52,15 +50,14 @@ public struct RouteRule: Sendable, Equatable {
     /// A rule of these parts.
     public init(
         name: String = "", matches: [RouteMatch] = [RouteMatch()], filters: [Filter] = [],
-        backends: [WeightedBackend] = [], timeouts: Timeouts = Timeouts(), retry: Retry? = nil,
+        backends: [WeightedBackend] = [], policy: RequestPolicy = RequestPolicy(),
         sessionPersistence: SessionPersistence? = nil, origin: Origin? = nil
     ) {
         self.name = name
         self.matches = matches
         self.filters = filters
         self.backends = backends
-        self.timeouts = timeouts
-        self.retry = retry
+        self.policy = policy
         self.sessionPersistence = sessionPersistence
         self.origin = origin
     }
@@ -164,34 +161,24 @@ public struct Timeouts: Sendable, Equatable {
     public var request: Duration?
     /// From the start of one attempt to the response's last byte; longer: 504.
     public var backendRequest: Duration?
+    /// How long it may stay without a byte in either direction, instead of `ListenerLimits.streamIdleTimeout`; longer:
+    /// 408, or the stream is cut.
+    public var idle: Duration?
 
     /// The given timeouts.
-    public init(request: Duration? = Self.defaultRequest, backendRequest: Duration? = Self.defaultBackendRequest) {
+    public init(
+        request: Duration? = Self.defaultRequest, backendRequest: Duration? = Self.defaultBackendRequest,
+        idle: Duration? = nil
+    ) {
         self.request = request
         self.backendRequest = backendRequest
+        self.idle = idle
     }
 
     /// None.
     public static let defaultRequest: Duration? = nil
     /// None.
     public static let defaultBackendRequest: Duration? = nil
-}
-
-/// When to try again.
-public struct Retry: Sendable, Equatable {
-    /// Response codes that are worth another attempt.
-    public var codes: [Int]
-    /// Attempts after the first.
-    public var attempts: Int
-    /// The least time between two attempts.
-    public var backoff: Duration?
-
-    /// Another attempt after any of `codes`.
-    public init(codes: [Int], attempts: Int, backoff: Duration? = nil) {
-        self.codes = codes
-        self.attempts = attempts
-        self.backoff = backoff
-    }
 }
 
 /// How a client stays with one endpoint.

@@ -163,9 +163,9 @@ private struct ModelCheck {
             weighted(backend, place)
             for filter in backend.filters { self.filter(filter, rule, place) }
         }
-        if let timeout = rule.timeouts.request { duration(timeout, "\(place): request timeout") }
-        if let timeout = rule.timeouts.backendRequest { duration(timeout, "\(place): backendRequest timeout") }
-        if let retry = rule.retry { expect(retry.attempts >= 0, "\(place): retry attempts are negative") }
+        if let timeout = rule.policy.timeouts.request { duration(timeout, "\(place): request timeout") }
+        if let timeout = rule.policy.timeouts.backendRequest { duration(timeout, "\(place): backendRequest timeout") }
+        if let retry = rule.policy.retry { expect(retry.attempts >= 0, "\(place): retry attempts are negative") }
     }
 
     private mutating func match(_ match: RouteMatch, _ place: String) {

@@ -14,10 +14,8 @@ public final class CompiledRule: Sendable {
     public let split: Split
     /// What is done to all requests of the rule; those of a share come after.
     public let filters: FilterChain
-    /// How long it may take.
-    public let timeouts: Timeouts
-    /// When to try again.
-    public let retry: Retry?
+    /// How long it may take, when to try again, what is refused.
+    public let policy: RequestPolicy
     /// How a client stays with one endpoint.
     public let sessionPersistence: SessionPersistence?
     /// Where it was written.
@@ -30,8 +28,7 @@ public final class CompiledRule: Sendable {
         kind = route.kind
         split = Split(rule.backends, index: index)
         filters = FilterChain(rule.filters, backend: index)
-        timeouts = rule.timeouts
-        retry = rule.retry
+        policy = rule.policy
         sessionPersistence = rule.sessionPersistence
         origin = rule.origin ?? route.origin
     }

@@ -192,7 +192,7 @@ final class BackendTable {
             backend.limits.maxConcurrentStreams = $0
         }
         take(document.loadBalancer, "loadBalancer.type") {
-            backend.balancing = $0 == .roundRobin ? .roundRobin : .leastRequest
+            backend.loadBalancer.algorithm = $0 == .roundRobin ? .roundRobin : .leastRequest
         }
         take(document.proxyProtocol, "proxyProtocol") { backend.proxyProtocol = $0 == .v1 ? .v1 : .v2 }
         take(document.appProtocol, "appProtocol") { _ in }

@@ -57,16 +57,17 @@ private struct RouteTranslator {
         rule.backends = document.backends.map { weighted($0, in: document) }
         let key = "rule/\(source.namespace)/\(source.name)/\(index)/"
         if let timeout = document.timeouts.request {
-            rule.timeouts.request = timeout.value == 0 ? nil : .nanoseconds(timeout.value)
+            rule.policy.timeouts.request = timeout.value == 0 ? nil : .nanoseconds(timeout.value)
             linker.remember(key + "timeouts.request", timeout.place)
         }
         if let timeout = document.timeouts.backendRequest {
-            rule.timeouts.backendRequest = timeout.value == 0 ? nil : .nanoseconds(timeout.value)
+            rule.policy.timeouts.backendRequest = timeout.value == 0 ? nil : .nanoseconds(timeout.value)
             linker.remember(key + "timeouts.backendRequest", timeout.place)
         }
         if let retry = document.retry {
-            rule.retry = Retry(
-                codes: retry.codes, attempts: retry.attempts ?? 1, backoff: retry.backoff.map { .nanoseconds($0) })
+            rule.policy.retry = Retry(
+                attempts: retry.attempts ?? Retry.defaultAttempts, codes: retry.codes,
+                backoff: retry.backoff.map { Backoff(base: .nanoseconds($0)) } ?? Backoff())
             linker.remember(key + "retry", retry.place)
         }
         rule.sessionPersistence = session(document.session, key)

@@ -6,7 +6,7 @@ extension Backend {
         self.init(
             name: protobuf.name, protocol: try `Protocol`(protobuf: protobuf.protocol),
             tls: protobuf.hasTls ? try BackendTLS(protobuf: protobuf.tls) : nil,
-            balancing: try Balancing(protobuf: protobuf.balancing),
+            loadBalancer: LoadBalancer(algorithm: try .init(protobuf: protobuf.balancing)),
             connectTimeout: Duration(protobuf: protobuf.connectTimeout),
             idleTimeout: Duration(protobuf: protobuf.idleTimeout), limits: ConnectionLimits(protobuf: protobuf.limits),
             proxyProtocol: try ProxyProtocol(protobuf: protobuf.proxyProtocol),
@@ -24,10 +24,7 @@ extension Backend {
         }
         if let tls { message.tls = tls.protobuf() }
         message.endpoints = endpoints.map { $0.protobuf() }
-        switch balancing {
-        case .roundRobin: message.balancing = .roundRobin
-        case .leastRequest: message.balancing = .leastRequest
-        }
+        message.balancing = loadBalancer.algorithm == .roundRobin ? .roundRobin : .leastRequest
         message.connectTimeout = connectTimeout.protobuf()
         message.idleTimeout = idleTimeout.protobuf()
         message.limits = limits.protobuf()
@@ -52,7 +49,7 @@ extension Backend.`Protocol` {
     }
 }
 
-extension Backend.Balancing {
+extension LoadBalancer.Algorithm {
     init(protobuf: ProtoBalancing) throws(ProxyError) {
         switch protobuf {
         case .roundRobin: self = .roundRobin

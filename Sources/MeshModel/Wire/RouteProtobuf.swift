@@ -34,11 +34,12 @@ extension RouteRule {
         self.init(
             name: protobuf.name, matches: [], filters: try Filter.list(protobuf.filters),
             backends: try WeightedBackend.list(protobuf.backends),
-            timeouts: Timeouts(
-                request: protobuf.hasRequestTimeout ? Duration(protobuf: protobuf.requestTimeout) : nil,
-                backendRequest: protobuf.hasBackendRequestTimeout
-                    ? Duration(protobuf: protobuf.backendRequestTimeout) : nil),
-            retry: protobuf.hasRetry ? Retry(protobuf: protobuf.retry) : nil,
+            policy: RequestPolicy(
+                retry: protobuf.hasRetry ? Retry(protobuf: protobuf.retry) : nil,
+                timeouts: Timeouts(
+                    request: protobuf.hasRequestTimeout ? Duration(protobuf: protobuf.requestTimeout) : nil,
+                    backendRequest: protobuf.hasBackendRequestTimeout
+                        ? Duration(protobuf: protobuf.backendRequestTimeout) : nil)),
             sessionPersistence: protobuf.hasSessionPersistence
                 ? try SessionPersistence(protobuf: protobuf.sessionPersistence) : nil,
             origin: protobuf.hasOrigin ? Origin(protobuf: protobuf.origin) : nil)
@@ -51,9 +52,9 @@ extension RouteRule {
         message.matches = matches.map { $0.protobuf() }
         message.filters = filters.map { $0.protobuf() }
         message.backends = backends.map { $0.protobuf() }
-        if let timeout = timeouts.request { message.requestTimeout = timeout.protobuf() }
-        if let timeout = timeouts.backendRequest { message.backendRequestTimeout = timeout.protobuf() }
-        if let retry { message.retry = retry.protobuf() }
+        if let timeout = policy.timeouts.request { message.requestTimeout = timeout.protobuf() }
+        if let timeout = policy.timeouts.backendRequest { message.backendRequestTimeout = timeout.protobuf() }
+        if let retry = policy.retry { message.retry = retry.protobuf() }
         if let sessionPersistence { message.sessionPersistence = sessionPersistence.protobuf() }
         if let origin = Protobuf.origin(origin) { message.origin = origin }
         return message
@@ -165,15 +166,15 @@ extension WeightedBackend {
 extension Retry {
     init(protobuf: ProtoRetry) {
         self.init(
-            codes: protobuf.codes.map { Int($0) }, attempts: Int(protobuf.attempts),
-            backoff: protobuf.hasBackoff ? Duration(protobuf: protobuf.backoff) : nil)
+            attempts: Int(protobuf.attempts), codes: protobuf.codes.map { Int($0) },
+            backoff: protobuf.hasBackoff ? Backoff(base: Duration(protobuf: protobuf.backoff)) : Backoff())
     }
 
     func protobuf() -> ProtoRetry {
         var message = ProtoRetry()
         message.codes = codes.map { Int32(clamping: $0) }
         message.attempts = Int64(attempts)
-        if let backoff { message.backoff = backoff.protobuf() }
+        message.backoff = backoff.base.protobuf()
         return message
     }
 }

@@ -111,7 +111,7 @@ final class Exchange: TimerNode {
         let compiled = served.table.rules[rule]
         compiledRule = compiled
         downstream.withOrigin { origin, connection in ForwardedFields.write(to: request, origin, connection, worker) }
-        deadlines.route(compiled.timeouts)
+        deadlines.route(compiled.policy.timeouts)
         let facts = RequestFacts(isTLS: served.isTLS, port: served.port, prefixLength: prefixLength)
         filter(compiled, facts)
     }

@@ -104,11 +104,11 @@ final class BackendPool {
         endpoints = fresh
         active = counts
         let weights = fresh.map(\.weight)
-        switch (fresh.count, backend.model.balancing) {
+        switch (fresh.count, backend.model.loadBalancer.algorithm) {
         case (0, _): balancer = .none
         case (1, _): balancer = .single
         case (_, .roundRobin): balancer = .roundRobin(RoundRobin(weights: weights, start: worker.random.next()))
-        case (_, .leastRequest): balancer = .leastRequest(LeastRequest(weights: weights))
+        default: balancer = .leastRequest(LeastRequest(weights: weights))
         }
     }
 

@@ -23,12 +23,12 @@ struct SettingsTable {
 
     mutating func rule(_ rule: RouteRule, number: Int, of route: Route) {
         let key = "rule/\(route.name)/\(number)/"
-        add("rule", "timeouts.request", Self.text(rule.timeouts.request), key)
-        add("rule", "timeouts.backendRequest", Self.text(rule.timeouts.backendRequest), key)
-        if let retry = rule.retry {
+        add("rule", "timeouts.request", Self.text(rule.policy.timeouts.request), key)
+        add("rule", "timeouts.backendRequest", Self.text(rule.policy.timeouts.backendRequest), key)
+        if let retry = rule.policy.retry {
             let codes = retry.codes.map(String.init).joined(separator: " ")
-            let pause = retry.backoff.map { ", backoff \($0.asWritten)" } ?? ""
-            add("rule", "retry", "\(retry.attempts) attempts, codes \(codes.isEmpty ? "none" : codes)\(pause)", key)
+            let pause = "backoff \(retry.backoff.base.asWritten)"
+            add("rule", "retry", "\(retry.attempts) attempts, codes \(codes.isEmpty ? "none" : codes), \(pause)", key)
         } else {
             add("rule", "retry", "none", key)
         }
@@ -105,7 +105,9 @@ struct SettingsTable {
         guard !rows.contains(where: { $0.group == group }) else { return }
         let written = backend.origin?.text ?? "default"
         row(group, "protocol", Self.spoken(backend), origins[key + "appProtocol"]?.fileAndLine ?? "default")
-        add(group, "loadBalancer.type", backend.balancing == .roundRobin ? "RoundRobin" : "LeastRequest", key)
+        add(
+            group, "loadBalancer.type", backend.loadBalancer.algorithm == .roundRobin ? "RoundRobin" : "LeastRequest",
+            key)
         add(group, "timeouts.connect", backend.connectTimeout.asWritten, key)
         add(group, "timeouts.idle", backend.idleTimeout.asWritten, key)
         add(group, "connectionLimits.maxConnections", Self.text(backend.limits.maxConnections), key)
