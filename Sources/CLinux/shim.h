@@ -1,5 +1,6 @@
 #pragma once
 // `import Glibc` shows none of these to Swift. No _GNU_SOURCE here: with it, types that both modules hold would differ.
+#include <elf.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -7,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -61,3 +63,28 @@ static inline int linux_pin(int cpu) {
 
 /// Names the calling thread; the kernel keeps 15 bytes.
 static inline void linux_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+/// `struct dl_phdr_info` of link.h as far as it is used here; link.h has it only with _GNU_SOURCE.
+struct linux_object {
+    Elf64_Addr base;
+    const char *name;
+    const Elf64_Phdr *headers;
+    Elf64_Half header_count;
+};
+extern int dl_iterate_phdr(int (*visit)(struct linux_object *, size_t, void *), void *user);
+
+/// Drops the pages of what is mapped from a file and was never writable: a later use reads them from the file again.
+/// What relocation wrote to lies in writable segments, and is left alone.
+static inline int linux_drop_clean_pages(struct linux_object *object, size_t size, void *user) {
+    (void)size; (void)user;
+    const Elf64_Addr page = (Elf64_Addr)sysconf(_SC_PAGESIZE);
+    for (int index = 0; index < object->header_count; index++) {
+        const Elf64_Phdr *header = &object->headers[index];
+        if (header->p_type != PT_LOAD || header->p_flags & PF_W) continue;
+        Elf64_Addr start = (object->base + header->p_vaddr) & ~(page - 1);
+        Elf64_Addr end = (object->base + header->p_vaddr + header->p_filesz + page - 1) & ~(page - 1);
+        madvise((void *)start, end - start, MADV_DONTNEED);
+    }
+    return 0;
+}
+static inline void linux_drop_startup_pages(void) { dl_iterate_phdr(linux_drop_clean_pages, NULL); }

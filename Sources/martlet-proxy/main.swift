@@ -45,6 +45,7 @@ func serve(_ arguments: Arguments) throws(ProxyError) -> Int32 {
     try ProcessLimits.requireDescriptors(loops * (2 * model.listeners.count + 8))
     let proxy = try Proxy(model, ProxyOptions(loops: loops, admin: arguments.admin))
     say("martlet-proxy: serving at \(proxy.addresses.map(\.description).joined(separator: ", ")), \(summary(model))")
+    ThisProcess.releaseStartupPages()
     while true {
         guard Signals.wait() == SIGHUP else { break }
         do throws(ProxyError) {

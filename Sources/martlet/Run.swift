@@ -67,6 +67,7 @@ struct Run: ParsableCommand {
             "martlet: serving \(directory) at \(serving.addresses.joined(separator: ", ")), "
                 + "configuration \(serving.model.revision)")
         if let problem = watch.problem { printError("martlet: \(problem)") }
+        ThisProcess.releaseStartupPages()
         serving.runUntilStopped(following: watch) { reload(serving, watch, $0) }
         if !serving.drain() { throw ExitCode(1) }
     }
