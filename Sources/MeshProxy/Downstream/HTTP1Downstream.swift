@@ -27,6 +27,8 @@ final class HTTP1Downstream: Conversation {
     private var owner: Exchange?
     private var exchange: Link<Exchange>?
     private var isHalfClosed = false
+    /// The client said that it sends no other request (RFC 9112 §9.6).
+    private var clientEnds = false
     private var responseIsChunked = false
     /// The response's last byte is queued.
     private var responseIsSent = false
@@ -112,7 +114,8 @@ final class HTTP1Downstream: Conversation {
         exchange = Link(owner)
         responseIsSent = false
         requestCount &+= 1
-        if owner.request.flags.contains(.close) || connection({ $0.worker.isDraining }) || origin.isRetired
+        clientEnds = owner.request.flags.contains(.close)
+        if clientEnds || connection({ $0.worker.isDraining }) || origin.isRetired
             || requestCount >= origin.limits.maxRequestsPerConnection ?? .max
         {
             endsAfterExchange = true
@@ -224,8 +227,10 @@ final class HTTP1Downstream: Conversation {
         exchange { $0.responseSent() }
     }
 
+    override var endsOutput: Bool { state == .closing }
+
     override func drained() {
-        if state == .closing { return linger() }
+        if state == .closing { return clientEnds ? abandon() : linger() }
         guard let exchange else { return }
         if state == .tunnel && responseIsSent { return connection { $0.endOutput() } }
         exchange { $0.responseDrained() }
@@ -263,6 +268,8 @@ final class HTTP1Downstream: Conversation {
 
     /// Sends what is queued, then closes.
     private func close() {
+        // With nothing more to come there is nothing that the close could turn into a reset.
+        clientEnds = clientEnds && state == .waiting && input.isEmpty
         state = .closing
         _ = input.take()
         connection { $0.setDirty() }

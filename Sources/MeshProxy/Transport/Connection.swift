@@ -162,6 +162,7 @@ final class Connection: EventSource {
             conversation? { $0.broke() }
             return
         }
+        if let tls, output.isEmpty, conversation?({ $0.endsOutput }) ?? false { tls.end() }
         switch tls == nil ? Socket.write(fd, &output) : Socket.write(fd, &tls!.ciphertext) {
         case .blocked: writeBlocked = true
         case .failed: conversation? { $0.broke() }
@@ -237,7 +238,7 @@ final class Connection: EventSource {
         guard !isClosed else { return }
         if let tls {
             _ = tls.encrypt(&output)
-            tls.session.close(output: &tls.ciphertext)
+            tls.end()
             _ = Socket.write(fd, &tls.ciphertext)
         }
         Socket.shutdownWrite(fd)
@@ -257,6 +258,7 @@ final class TLSTransport {
     }
 
     private var known: TLSFacts?
+    private var isEnding = false
 
     /// What the access log says of this connection; made when first asked for.
     func facts() -> TLSFacts? {
@@ -275,6 +277,13 @@ final class TLSTransport {
 
     /// A read may give bytes without another look at the socket.
     var hasPlaintext: Bool { session.isEstablished && session.pendingPlaintext }
+
+    /// Queues the close_notify, once.
+    func end() {
+        guard !isEnding else { return }
+        isEnding = true
+        session.close(output: &ciphertext)
+    }
 
     /// Moves plaintext into records, up to a bound; false if the session is broken.
     func encrypt(_ plaintext: inout OutputQueue) -> Bool {

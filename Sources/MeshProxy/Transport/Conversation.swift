@@ -16,6 +16,8 @@ class Conversation {
     var wantsInput: Bool { true }
     /// True if output gains from being gathered over a turn of the loop: many streams, one write.
     var gathersOutput: Bool { false }
+    /// True once nothing follows what ``produce()`` gives: in TLS the close_notify leaves with the last bytes.
+    var endsOutput: Bool { false }
     /// Bytes came in.
     func received(_ slice: consuming Slice) {}
     /// The peer will send nothing more.
