@@ -31,10 +31,17 @@ class Work:
     scale: float = 1  # × -n requests, so that cheap works run as long as dear ones
     only: tuple = ()  # peers that it is about; all where empty
 
+    @property
+    def has_policies(self):
+        """Whether retry, limits, outlier detection and active health checks are on."""
+        return self.name.startswith("policies")
+
 
 ENVOY = Bar(1 / 3, ("envoy",))
 CPU_PER_HANDSHAKE = "µs CPU/handshake"
 KIB = "KiB/connection"
+POLICIES = "retry, limits, outlier detection and health checks on"
+POLICY_PEERS = ("martlet", "martlet-off", "haproxy", "envoy")
 
 WORKS = {work.name: work for work in (
     Work("h1", "HTTP/1.1 → HTTP/1.1, 1 KiB, 32 connections", "h1", "h1",
@@ -59,6 +66,10 @@ WORKS = {work.name: work for work in (
          only=("martlet-1", "martlet")),
     Work("loops-h2", "two loops, h2c (against one loop)", "h2c", "h2c", (Bar(2 / 1.8, ("martlet-1",)),), scale=4,
          only=("martlet-1", "martlet")),
+    Work("policies-h1", f"HTTP/1.1, {POLICIES} (against none of them)", "h1", "h1",
+         (Bar(1.05, ("martlet-off",)), Bar(1.0, ("haproxy",)), ENVOY), only=POLICY_PEERS),
+    Work("policies-h2", f"h2c, {POLICIES} (against none of them)", "h2c", "h2c",
+         (Bar(1.05, ("martlet-off",)), Bar(1.0, ("haproxy",)), ENVOY), scale=4, only=POLICY_PEERS),
     Work("routes", "10,000 routes on 1,000 hosts (against 20 routes)", "h1", "h1", (Bar(1.1, ("martlet-20",)),),
          only=("martlet-20", "martlet")),
     Work("adopt", "10,000 routes swapped in: longest wait of a request", "h1", "h1", (Bar(5),), "ms",

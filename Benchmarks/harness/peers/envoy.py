@@ -18,8 +18,20 @@ def typed(name, kind, **fields):
     return {"name": name, "typed_config": {"@type": TYPE + kind, **fields}}
 
 
+RETRY = {"retry_on": "connect-failure,refused-stream,retriable-status-codes", "retriable_status_codes": [503],
+         "num_retries": 1}
+OUTLIERS = {"consecutive_5xx": 5, "consecutive_gateway_failure": 5, "enforcing_consecutive_gateway_failure": 100}
+
+
+def health_check(work):
+    check = {"path": f"/{ROUTES[0]}/1k", "codec_client_type": "HTTP1" if work.back == "h1" else "HTTP2"}
+    return {"timeout": "1s", "interval": "1s", "healthy_threshold": 2, "unhealthy_threshold": 3,
+            "http_health_check": check}
+
+
 def listener(work, d):
-    routes = [{"match": {"prefix": f"/{route}/"}, "route": {"cluster": "b"}} for route in ROUTES]
+    action = {"cluster": "b", "retry_policy": RETRY} if work.has_policies else {"cluster": "b"}
+    routes = [{"match": {"prefix": f"/{route}/"}, "route": action} for route in ROUTES]
     edits = {
         "request_headers_to_add": [
             {"header": {"key": "x-bench", "value": "on"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
@@ -46,6 +58,8 @@ def cluster(work, d):
     endpoint = {"endpoint": {"address": address(port)}}
     made = {"name": "b", "type": "STATIC", "circuit_breakers": {"thresholds": [MANY]},
             "load_assignment": {"cluster_name": "b", "endpoints": [{"lb_endpoints": [endpoint]}]}}
+    if work.has_policies:
+        made |= {"outlier_detection": OUTLIERS, "health_checks": [health_check(work)]}
     if work.back != "h1":
         options = "upstreams.http.v3.HttpProtocolOptions"
         made["typed_extension_protocol_options"] = {"envoy.extensions." + options: {

@@ -16,6 +16,11 @@ def haproxy(work, site):
         "h2tls": f"127.0.0.1:{H2TLS} ssl alpn h2 ca-file {d}/ca.pem verify required verifyhost localhost "
                  "sni str(localhost)",
     }[work.back]
+    check, retries = "", ""
+    if work.has_policies:
+        back = {"h1": "", "h2c": " check-proto h2"}[work.back]
+        check = f" check inter 1s{back} maxconn 20000 observe layer7 error-limit 10 on-error mark-down"
+        retries = f" retries 1\n retry-on conn-failure 503\n option httpchk GET /{ROUTES[0]}/1k\n"
     routes = "\n".join(f" use_backend b if {{ path_beg /{route}/ }}" for route in ROUTES)
     return Launch(["haproxy", "-db", "-f", site.write("haproxy.cfg", f"""global
  nbthread 1
@@ -34,5 +39,5 @@ frontend f
  http-response del-header last-modified
 {routes}
 backend b
- server s {server} pool-max-conn -1
+{retries} server s {server} pool-max-conn -1{check}
 """)])

@@ -70,6 +70,18 @@ data:
 {authority}
 """
 
+POLICY = """---
+apiVersion: martlet.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {{name: b}}
+spec:
+  targetRefs: [{{group: martlet.dev, kind: Backend, name: b}}]
+  retry: {{attempts: 1, codes: [503], on: [connect-failure, refused-stream]}}
+  connectionLimits: {{maxConnections: 20000, maxRequests: 200000, maxPendingRequests: 20000}}
+  outlierDetection: {{consecutive5xx: 5, consecutiveGatewayErrors: 5}}
+  healthCheck: {{interval: 1s, http: {{path: {path}}}}}
+"""
+
 ROUTE = """---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -96,8 +108,8 @@ def binaries():
     return pathlib.Path(os.environ.get("MARTLET_BIN", ROOT / ".build/release"))
 
 
-def configuration(work, site, many=False):
-    """The YAML of work; `many` gives 1,000 hosts with 10 routes each."""
+def configuration(work, site, many=False, policies=True):
+    """The YAML of work; `many` gives 1,000 hosts with 10 routes each; without `policies` none even if work has them."""
     tls = ""
     if work.front == "tls":
         tls = TLS.format(certificate=indented(site.dir / "leaf.pem"), key=indented(site.dir / "leaf.key"))
@@ -107,6 +119,8 @@ def configuration(work, site, many=False):
     parts.append(BACKEND.format(port=port, protocol="" if work.back == "h1" else "  appProtocol: kubernetes.io/h2c\n"))
     if work.back == "h2tls":
         parts.append(BACKEND_TLS.format(authority=indented(site.dir / "ca.pem")))
+    if work.has_policies and policies:
+        parts.append(POLICY.format(path=f"/{ROUTES[0]}/1k"))
     if many:
         for host in range(HOSTS):
             parts.append(ROUTE.format(name=f"h{host}", hostnames=f"  hostnames: [h{host}.bench.example]\n"))
@@ -118,12 +132,12 @@ def configuration(work, site, many=False):
     return "".join(parts)
 
 
-def snapshot(work, site, many=False):
+def snapshot(work, site, many=False, policies=True):
     """Compiles the configuration of work and returns the snapshot's path."""
-    name = f"martlet-{work.name}{'-many' if many else ''}"
+    name = f"martlet-{work.name}{'-many' if many else ''}{'' if policies else '-off'}"
     compiled = site.dir / f"{name}.snapshot"
     if not compiled.exists():
-        site.write(f"{name}/bench.yaml", configuration(work, site, many))
+        site.write(f"{name}/bench.yaml", configuration(work, site, many, policies))
         done = subprocess.run([binaries() / "martlet", "compile", site.dir / name, "-o", compiled],
                               capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
@@ -131,8 +145,8 @@ def snapshot(work, site, many=False):
     return str(compiled)
 
 
-def launch(work, site, loops=1, many=False):
-    command = [str(binaries() / "martlet-proxy"), "--snapshot", snapshot(work, site, many), "--loops", str(loops),
+def launch(work, site, loops=1, many=False, policies=True):
+    command = [str(binaries() / "martlet-proxy"), "--snapshot", snapshot(work, site, many, policies), "--loops", str(loops),
                "--admin", f"127.0.0.1:{ADMIN}"]
     # The work `loops` shares both CPUs with the load generator, with one loop as with two.
     return Launch(command, cpu="0,1" if work.name.startswith("loops") else "0")
@@ -151,3 +165,7 @@ def martlet_one_loop(work, site):
 
 def martlet_twenty_routes(work, site):
     return launch(work, site) if work.name == "routes" else None
+
+
+def martlet_off(work, site):
+    return launch(work, site, policies=False) if work.has_policies else None
