@@ -85,9 +85,9 @@ def requests(work, count, site):
     """Sends about count requests of work; (good, failed, mean latency)."""
     total = max(int(count * work.scale), 200)
     match work.name:
-        case "h1" | "h1-h2" | "loops-h1":
+        case "h1" | "h1-h2" | "loops-h1" | "policies-h1":
             return h2load("--h1", "-c32", f"-n{total}", *urls("1k"))
-        case "h2" | "h2-h1" | "loops-h2":
+        case "h2" | "h2-h1" | "loops-h2" | "policies-h2":
             return h2load("-c8", "-m10", f"-n{total}", *urls("1k"))
         case "tls":
             return h2load("-c8", "-m10", f"-n{total}", *urls("1k", "https"))
