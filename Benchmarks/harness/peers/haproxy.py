@@ -18,9 +18,10 @@ def haproxy(work, site):
     }[work.back]
     check, retries = "", ""
     if work.has_policies:
-        back = {"h1": "", "h2c": " check-proto h2"}[work.back]
+        back, version = {"h1": ("", "HTTP/1.1"), "h2c": (" check-proto h2", "HTTP/2")}[work.back]
         check = f" check inter 1s{back} maxconn 20000 observe layer7 error-limit 10 on-error mark-down"
-        retries = f" retries 1\n retry-on conn-failure 503\n option httpchk GET /{ROUTES[0]}/1k\n"
+        retries = (" retries 1\n retry-on conn-failure 503\n option httpchk\n"
+                   f" http-check send meth GET uri /{ROUTES[0]}/1k ver {version} hdr host bench\n")
     routes = "\n".join(f" use_backend b if {{ path_beg /{route}/ }}" for route in ROUTES)
     return Launch(["haproxy", "-db", "-f", site.write("haproxy.cfg", f"""global
  nbthread 1
