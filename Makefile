@@ -39,8 +39,8 @@ fuzz: setup-build ## fuzz every parser of untrusted bytes, SECONDS_PER_TARGET=60
 
 asan: setup-test ## AddressSanitizer build, and the end-to-end tests on it
 	swift build --sanitize=address --scratch-path .build/asan
-	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=1 MARTLET_BIN=$(CURDIR)/.build/asan/debug \
-	    $(PYTHON) -m pytest Tests/EndToEnd $(T)
+	MARTLET_SANITIZED=1 ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=1 \
+	    MARTLET_BIN=$(CURDIR)/.build/asan/debug $(PYTHON) -m pytest Tests/EndToEnd $(T)
 
 soak: setup-test build ## MINUTES=20 of mixed load with reloads, resets, slow clients and floods; memory must stay flat
 	@MARTLET_BIN=$(CURDIR)/.build/release $(PYTHON) Tests/EndToEnd/soak.py --minutes $(MINUTES)

@@ -83,6 +83,18 @@ def test_idle_connections_end_and_so_does_the_process(serve, proxy):
     ended(proxy)
 
 
+def test_client_that_has_just_connected_is_answered(serve, proxy):
+    """It may have come because another loop sent it away, and its request may be on the wire."""
+    serve(lambda *_: answer("served"), config.settings(drainTimeout="15s"))
+    with Connection.to(proxy.port) as fresh, Connection.to(proxy.port) as silent:
+        start_draining(proxy, "SIGTERM")
+        response = fresh.get("/")
+        assert (response.status, response.body) == (200, b"served")
+        assert response.get("connection") == "close"
+        ended(proxy)  # the silent one is not waited for
+        assert silent.is_closed()
+
+
 def test_http2_gets_goaway_and_its_streams_finish(serve, proxy, client):
     script = Held()
     serve(script, config.settings(drainTimeout="15s"))

@@ -36,9 +36,11 @@ final class ListenerSource: EventSource {
         origin = DownstreamOrigin(self, configuration.snapshot.listeners[index], section: nil)
     }
 
-    /// The listener is gone: accepts no more.
+    /// The listener is gone: accepts no more. Clients that the kernel has let in already are served, as a close of the
+    /// socket would reset them: they may have come because another loop has just sent them away.
     func retire() {
         isRetired = true
+        acceptAll()
         worker.loop.close(self)
     }
 

@@ -191,5 +191,6 @@ final class Opening: Conversation {
         }
     }
 
-    override func drain() { connection { $0.shut() } }
+    /// The client may be about to send: it gets an answer, and one that stays silent is not waited for.
+    override func drain() { arm(.seconds(1)) }
 }
