@@ -39,8 +39,9 @@ public struct Mirror: Sendable, Equatable {
 /// The filters of a rule or of a share, compiled once: all that they write is laid out before the first request.
 ///
 /// Filters run in the order in which they were written. A chain writes nothing but the heads that it is given, into
-/// their own arenas. References of mirrors that are not valid are left out, as the standard says.
-public struct FilterChain: Sendable {
+/// their own arenas. References of mirrors that are not valid are left out, as the standard says. A class, so that a
+/// request takes one reference, not one for each array.
+public final class FilterChain: Sendable {
     /// What becomes of a request.
     public enum Verdict: Sendable, Equatable {
         /// It goes on.
@@ -58,22 +59,28 @@ public struct FilterChain: Sendable {
         case cors(Int)
     }
 
-    private var steps: [Step] = []
-    private var edits = HeaderEdits()
-    private var redirects: [RedirectPlan] = []
-    private var rewrites: [RewritePlan] = []
-    private var policies: [CORSPolicy] = []
+    private let steps: [Step]
+    private let edits: HeaderEdits
+    private let redirects: [RedirectPlan]
+    private let rewrites: [RewritePlan]
+    private let policies: [CORSPolicy]
     /// Who gets copies of the requests.
-    public private(set) var mirrors: [Mirror] = []
+    public let mirrors: [Mirror]
     /// True if ``applyResponse(_:request:)`` has something to do.
-    public private(set) var changesResponse = false
-
+    public let changesResponse: Bool
     /// True if there is nothing to do, and no mirror.
-    public var isEmpty: Bool { steps.isEmpty && mirrors.isEmpty }
+    public let isEmpty: Bool
 
     /// Compiles `filters` of a valid model; `index` finds a backend by its name. Header modifiers leave fields alone
     /// that are not theirs to change (``isProtected(_:)``).
     public init(_ filters: [Filter], backend index: (String) -> Int?) {
+        var steps: [Step] = []
+        var edits = HeaderEdits()
+        var redirects: [RedirectPlan] = []
+        var rewrites: [RewritePlan] = []
+        var policies: [CORSPolicy] = []
+        var mirrors: [Mirror] = []
+        var changesResponse = false
         for filter in filters {
             switch filter {
             case .requestHeaderModifier(let modifier): steps.append(.requestHeaders(edits.add(modifier)))
@@ -96,6 +103,14 @@ public struct FilterChain: Sendable {
                 changesResponse = true
             }
         }
+        self.steps = steps
+        self.edits = edits
+        self.redirects = redirects
+        self.rewrites = rewrites
+        self.policies = policies
+        self.mirrors = mirrors
+        self.changesResponse = changesResponse
+        isEmpty = steps.isEmpty && mirrors.isEmpty
     }
 
     /// True for a field name that header modifiers may not touch: what belongs to one connection, what frames the
