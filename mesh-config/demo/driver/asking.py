@@ -64,6 +64,19 @@ def parse(text):
         raise Failed(f"not the answer of a service: {text.strip()[:200]!r}") from None
 
 
+def parse_all(text):
+    """JSON values that stand one after the other."""
+    values, decoder, rest = [], json.JSONDecoder(), text.strip()
+    while rest:
+        try:
+            value, end = decoder.raw_decode(rest)
+        except ValueError:
+            raise Failed(f"not the answer of a service: {rest[:200]!r}") from None
+        values.append(value)
+        rest = rest[end:].strip()
+    return values
+
+
 def _client(*command):
     result = _run([str(part) for part in command])
     if result.returncode != 0:

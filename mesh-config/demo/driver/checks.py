@@ -4,9 +4,12 @@ import dataclasses
 import math
 from typing import Callable
 
-from .asking import Failed, curl, node, parse, python
+from .asking import Failed, curl, node, parse, parse_all, python
 
 REQUESTS = 500
+REVIEWS = 60
+AT_ONCE = 20
+ROOM = 4
 NEW_SHARE = 0.10
 TESTERS = 20
 STREAMS = 20
@@ -29,6 +32,8 @@ class Asker:
         self.http, self.https = site.http, site.https
         self.http_port, self.https_port = site.ports[8080], site.ports[8443]
         self.authority = str(site.authority)
+        self.admin = f"http://127.0.0.1:{site.admin}"
+        self.failing = site.ports[9008]
         self.counts = collections.Counter()
         # Of the requests to /cart without a header: answers by service.
         self.split = collections.Counter()
@@ -146,6 +151,46 @@ def testers(asker, base, version):
     return "cart-v2 (Node), every one"
 
 
+# MARK: Resilience
+
+def saved(asker):
+    """One of two instances answers 503: a second attempt reaches the other, and clients notice nothing."""
+    answer = asker.curl(f"{asker.http}/reviews?id=[1-{REVIEWS}]", HTTP1)
+    told = [asker.count(parse(line)) for line in answer.body.splitlines()]
+    expect("answers", len(told), REVIEWS)
+    if any(one["instance"] == asker.failing for one in told):
+        raise Failed("an answer of the failing instance came through")
+    retried = sum(one["attempt"] > 1 for one in told)
+    if not retried:
+        raise Failed("no request needed a second attempt, so nothing was shown")
+    return f"reviews, every one 200; {retried} of them by a second attempt"
+
+
+def ejected(asker):
+    """After five failures in a row the instance is out: no request meets it any more."""
+    backends = parse(curl(f"{asker.admin}/upstreams").body)["backends"]
+    endpoints = {endpoint["address"]: endpoint for backend in backends for endpoint in backend["endpoints"]
+                 if backend["name"].endswith("/reviews")}
+    state = {address.rpartition(":")[2]: endpoint["state"] for address, endpoint in endpoints.items()}
+    expect("state of the failing instance", state.get(str(asker.failing)), "ejected")
+    answer = asker.curl(f"{asker.http}/reviews?id=[1-{REVIEWS}]", HTTP1)
+    told = [asker.count(parse(line)) for line in answer.body.splitlines()]
+    expect("answers by a first attempt", sum(one["attempt"] == 1 for one in told), REVIEWS)
+    return f"127.0.0.1:{asker.failing} is ejected; {REVIEWS} requests, none needed a second attempt"
+
+
+def shed(asker):
+    """With room for four at a time, of twenty at once sixteen are refused, quickly and with a reason."""
+    answer = curl(f"{asker.http}/reviews/slow?id=[1-{AT_ONCE}]", HTTP1, "--parallel", "--parallel-immediate",
+                  "--parallel-max", str(AT_ONCE), "--no-progress-meter")
+    bodies = parse_all(answer.body)
+    served = [asker.count(body) for body in bodies if "service" in body]
+    refused = [body for body in bodies if body.get("reason") == "upstream_request_limit"]
+    expect("answers", len(served) + len(refused), AT_ONCE)
+    expect("served", len(served), ROOM)
+    return f"reviews {len(served)}, martlet itself {len(refused)}: 503, reason upstream_request_limit"
+
+
 # MARK: Node, gRPC, WebSocket
 
 def node_fetch(asker):
@@ -205,6 +250,9 @@ def checks(asker):
         Check("curl  HTTP/1.1", "GET /account", lambda: redirect(asker)),
         Check("curl  --location", "GET /account", lambda: follow(asker)),
         Check("curl  HTTP/1.1", "GET /nowhere", lambda: nowhere(asker)),
+        Check("curl  HTTP/1.1", f"GET /reviews x {REVIEWS}", lambda: saved(asker)),
+        Check("curl  HTTP/1.1", f"GET /reviews x {REVIEWS}, again", lambda: ejected(asker)),
+        Check("curl  --parallel", f"GET /reviews/slow x {AT_ONCE}, at once", lambda: shed(asker)),
         Check("Node  fetch", "GET /stock/milk", lambda: node_fetch(asker)),
         Check("Node  http2", f"POST /stock/many x {STREAMS}, at once", lambda: node_streams(asker)),
         Check("grpcio", "demo.v1.Orders", lambda: grpc(asker, asker.http_port)),

@@ -12,12 +12,13 @@ START_SECONDS = 20
 
 @dataclasses.dataclass(frozen=True)
 class Service:
-    """One service: `port` is its port in backends.yaml, `command` what starts it, up to the port."""
+    """One service: `port` is its port in the YAML files, `command` what starts it, up to the port, `rest` what follows."""
     name: str
     language: str
     protocol: str
     port: int
     command: tuple
+    rest: tuple = ()
 
 
 def services(site):
@@ -29,13 +30,15 @@ def services(site):
         Service("catalog", "C", "HTTP/1.1", 9003, (site.catalog,)),
         Service("stock", "Node", "HTTP/2 (h2c)", 9004, (node, SERVICES / "stock.mjs")),
         Service("chat", "Python", "WebSocket", 9005, (python, SERVICES / "chat.py")),
+        Service("reviews", "Python", "HTTP/1.1", 9007, (python, SERVICES / "reviews.py")),
+        Service("reviews, failing", "Python", "HTTP/1.1", 9008, (python, SERVICES / "reviews.py"), ("failing",)),
         Service("orders", "Python", "gRPC", 9006, (python, SERVICES / "orders.py")),
     ]
 
 
 def start(service, site, processes):
     """Starts a service without waiting for it."""
-    return processes.start(service.name, *service.command, site.ports[service.port])
+    return processes.start(service.name, *service.command, site.ports[service.port], *service.rest)
 
 
 def wait(process, port):
