@@ -313,8 +313,10 @@ final class HTTP1Downstream: Conversation {
     override func timerFired() {
         switch state {
         case .head:
-            if !input.isEmpty { return reject(.headerTimeout) }
-            connection { $0.worker.metrics.connectionRejected(.connectionIdle) }
+            // Only a drain ends the connection while no exchange is on it.
+            if !input.isEmpty { return reject(endsAfterExchange ? .draining : .headerTimeout) }
+            let reason = endsAfterExchange ? Reason.draining : .connectionIdle
+            connection { $0.worker.metrics.connectionRejected(reason) }
             abandon()
         case .closing: abandon()
         case .body, .waiting, .tunnel: break

@@ -191,5 +191,5 @@ final class Opening: Conversation {
         }
     }
 
-    override func drain() { connection { $0.shut() } }
+    override func drain() { refuse(.draining) }
 }
