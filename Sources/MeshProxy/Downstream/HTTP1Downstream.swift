@@ -32,10 +32,14 @@ final class HTTP1Downstream: Conversation {
     private var responseIsSent = false
     private var requestCount = 0
 
+    /// What a draining connection has for another request to arrive.
+    static let drainGrace = Duration.milliseconds(500)
+
     init(_ connection: Connection, origin: DownstreamOrigin) {
         self.origin = origin
         super.init(connection)
         arm(origin.limits.headerTimeout)
+        if origin.isRetired || connection.worker.isDraining { drain() }
     }
 
     // MARK: Reading
@@ -99,7 +103,7 @@ final class HTTP1Downstream: Conversation {
 
     /// The head timer runs from the first byte of a request.
     private func wait(_ bytes: consuming Slice) -> Slice? {
-        if input.scanned == 0 { arm(origin.limits.headerTimeout) }
+        if input.scanned == 0 { arm(endsAfterExchange ? Self.drainGrace : origin.limits.headerTimeout) }
         let count = bytes.count
         keep(bytes, &input)
         input.scanned = count
@@ -271,7 +275,7 @@ final class HTTP1Downstream: Conversation {
     override func drain() {
         endsAfterExchange = true
         // A client may be about to send: it is answered, with `Connection: close`. One that is silent is not waited for.
-        if state == .head && exchange == nil { arm(.milliseconds(500)) }
+        if state == .head && exchange == nil { arm(Self.drainGrace) }
     }
 
     /// Answers what is not valid and closes: what follows on the connection means nothing.

@@ -36,8 +36,9 @@ final class ListenerSource: EventSource {
         origin = DownstreamOrigin(self, configuration.snapshot.listeners[index], section: nil)
     }
 
-    /// The listener is gone: accepts no more.
+    /// The listener is gone: accepts no more. What the kernel has accepted for it would be reset with the socket.
     func retire() {
+        acceptAll()
         isRetired = true
         worker.loop.close(self)
     }
