@@ -36,16 +36,11 @@ final class ListenerSource: EventSource {
         origin = DownstreamOrigin(self, configuration.snapshot.listeners[index], section: nil)
     }
 
-<<<<<<< HEAD
     /// The listener is gone: accepts no more. Clients that the kernel has let in already are served, as a close of the
     /// socket would reset them: they may have come because another loop has just sent them away.
-=======
-    /// The listener is gone: accepts no more. What the kernel has accepted for it would be reset with the socket.
->>>>>>> helper/left
     func retire() {
         acceptAll()
         isRetired = true
-        acceptAll()
         worker.loop.close(self)
     }
 

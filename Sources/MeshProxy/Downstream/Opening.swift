@@ -193,14 +193,9 @@ final class Opening: Conversation {
         }
     }
 
-<<<<<<< HEAD
-    /// The client may be about to send: it gets an answer, and one that stays silent is not waited for.
-    override func drain() { arm(.seconds(1)) }
-=======
     /// What was accepted may be on the point of asking something.
     override func drain() {
         isLeaving = true
         arm(HTTP1Downstream.drainGrace)
     }
->>>>>>> helper/left
 }
