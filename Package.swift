@@ -72,7 +72,8 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "MeshCore", "MeshNet", "MeshHTTP", "MeshTLS", "MeshModel", "MeshTraffic", "MeshGatewayAPI", "MeshProxy",
+                "MeshCore", "MeshNet", "MeshHTTP", "MeshTLS", "MeshModel", "MeshTraffic", "MeshTelemetry",
+                "MeshGatewayAPI", "MeshProxy",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

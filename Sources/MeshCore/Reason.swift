@@ -15,8 +15,6 @@ public enum Reason: String, CaseIterable, Sendable {
     case unsupportedTransferCoding = "unsupported_transfer_coding"
     /// The chunked body is not valid (RFC 9112 §7.1).
     case malformedChunk = "malformed_chunk"
-    /// The body is longer or shorter than Content-Length says.
-    case bodyLengthMismatch = "body_length_mismatch"
     /// Host or :authority is missing, repeated or not valid (RFC 9110 §7.2).
     case invalidHost = "invalid_host"
     /// Host and the authority of the request target differ.
@@ -83,7 +81,7 @@ public enum Reason: String, CaseIterable, Sendable {
     case upstreamConnectionLimit = "upstream_connection_limit"
     /// The endpoint did not accept the protocol upgrade.
     case upgradeRefused = "upgrade_refused"
-    /// The proxy is shutting down.
+    /// The proxy, or this listener, is shutting down.
     case draining
     /// The proxy is at a limit of its own.
     case overloaded
@@ -126,7 +124,7 @@ public enum Reason: String, CaseIterable, Sendable {
     public var status: Int {
         switch self {
         case .malformedRequestLine, .malformedHeader, .invalidContentLength, .conflictingFraming, .malformedChunk,
-            .bodyLengthMismatch, .invalidHost, .hostMismatch, .invalidPath, .clientCertificateRequired:
+            .invalidHost, .hostMismatch, .invalidPath, .clientCertificateRequired:
             400
         case .unsupportedTransferCoding: 501
         case .uriTooLong: 414
@@ -159,7 +157,7 @@ public enum Reason: String, CaseIterable, Sendable {
     public var grpcStatus: Int {
         switch self {
         case .malformedRequestLine, .malformedHeader, .invalidContentLength, .conflictingFraming, .malformedChunk,
-            .bodyLengthMismatch, .invalidHost, .hostMismatch, .invalidPath, .uriTooLong, .expectationFailed:
+            .invalidHost, .hostMismatch, .invalidPath, .uriTooLong, .expectationFailed:
             3
         case .unsupportedTransferCoding, .unsupportedHTTPVersion, .connectRefused, .routeNotFound: 12
         case .headersTooLarge, .tooManyHeaders, .bodyTooLarge, .overloaded: 8
@@ -169,10 +167,9 @@ public enum Reason: String, CaseIterable, Sendable {
             .sniNotFound, .proxyProtocolMalformed, .connectionIdle, .connectionLimit, .http2ProtocolError,
             .http2ResetFlood, .http2GlitchFlood, .http2ControlFlood, .http2OutputOverflow:
             0
-        case .backendNotValid, .backendNotConfigured, .upstreamMalformedResponse, .upstreamHeadersTooLarge,
-            .internalError:
-            13
-        case .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
+        case .backendNotConfigured, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .internalError: 13
+        // GRPCRoute: a reference that is not valid is UNAVAILABLE.
+        case .backendNotValid, .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
             .upstreamTlsFailed, .upstreamClosed, .upstreamReset, .upstreamRefusedStream, .upstreamConnectionLimit,
             .upgradeRefused, .draining, .notConfigured:
             14
@@ -196,8 +193,6 @@ public enum Reason: String, CaseIterable, Sendable {
             "Transfer-Encoding is something other than exactly \"chunked\" (RFC 9112 §6.1)."
         case .malformedChunk:
             "The chunked body is not valid (RFC 9112 §7.1)."
-        case .bodyLengthMismatch:
-            "The body is longer or shorter than Content-Length says."
         case .invalidHost:
             "Host or :authority is missing, repeated or not valid (RFC 9110 §7.2)."
         case .hostMismatch:
@@ -265,7 +260,7 @@ public enum Reason: String, CaseIterable, Sendable {
         case .upgradeRefused:
             "The endpoint did not accept the protocol upgrade."
         case .draining:
-            "The proxy is shutting down."
+            "The proxy, or this listener, is shutting down."
         case .overloaded:
             "The proxy is at a limit of its own."
         case .notConfigured:

@@ -98,6 +98,13 @@ public enum Grammar {
         return nil
     }
 
+    /// True if a Content-Type of this value says gRPC: it begins with `application/grpc`, in any case.
+    public static func isGRPC(contentType value: Span<UInt8>) -> Bool {
+        let prefix: StaticString = "application/grpc"
+        let count = prefix.utf8CodeUnitCount
+        return value.count >= count && value.extracting(first: count).equalsIgnoringCase(prefix)
+    }
+
     /// The value of 1 to 18 decimal digits and nothing else, or nil. 18 digits always fit an `Int`.
     public static func decimal(_ bytes: Span<UInt8>) -> Int? {
         guard bytes.count > 0, bytes.count <= 18 else { return nil }

@@ -341,12 +341,7 @@ struct HeadReader {
         } else if field.name == .te {
             if TokenList.contains(value, "trailers") { head.flags.insert(.trailersAccepted) }
         } else if field.name == .contentType {
-            let prefix: StaticString = "application/grpc"
-            if value.count >= prefix.utf8CodeUnitCount,
-                value.extracting(first: prefix.utf8CodeUnitCount).equalsIgnoringCase(prefix)
-            {
-                head.flags.insert(.grpc)
-            }
+            if Grammar.isGRPC(contentType: value) { head.flags.insert(.grpc) }
         }
     }
 

@@ -151,12 +151,7 @@ struct HeadReceiver {
                 reject(.expectationFailed)
             }
         } else if name == .contentType {
-            let prefix: StaticString = "application/grpc"
-            if value.count >= prefix.utf8CodeUnitCount,
-                value.extracting(first: prefix.utf8CodeUnitCount).equalsIgnoringCase(prefix)
-            {
-                head.flags.insert(.grpc)
-            }
+            if Grammar.isGRPC(contentType: value) { head.flags.insert(.grpc) }
         }
         return true
     }

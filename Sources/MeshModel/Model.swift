@@ -64,6 +64,12 @@ public struct ProxySettings: Sendable, Equatable {
         self.overload = overload
     }
 
+    /// ``drainTimeout`` in whole seconds, a part of one counted as one.
+    public var drainSeconds: Int {
+        let (seconds, attoseconds) = drainTimeout.components
+        return Int(clamping: seconds) + (attoseconds > 0 && seconds < Int.max ? 1 : 0)
+    }
+
     /// 30 s, as long as Kubernetes waits between SIGTERM and SIGKILL.
     public static let defaultDrainTimeout = Duration.seconds(30)
     /// 30 s.

@@ -27,7 +27,16 @@ public final class Proxy: Sendable {
 
     private struct State {
         var snapshot: Snapshot
-        var addresses: [SocketAddress]
+        /// Where each listener of the snapshot is bound.
+        var bound: [ListenerKey: [SocketAddress]]
+
+        var addresses: [SocketAddress] { snapshot.listeners.flatMap { bound[$0.key] ?? [] } }
+
+        mutating func adopt(_ snapshot: Snapshot, new: [ListenerKey: [SocketAddress]]) {
+            self.snapshot = snapshot
+            let kept = Set(snapshot.listeners.map(\.key))
+            bound = bound.filter { kept.contains($0.key) }.merging(new) { _, new in new }
+        }
     }
 
     /// Binds every listener of `model`, then starts the threads: an error leaves nothing running.
@@ -45,7 +54,7 @@ public final class Proxy: Sendable {
         admin = options.admin.map { _ in AdminListener(workers: workers) }
         let snapshot = try Snapshot(model, admin: admin)
         let bound = try BoundSockets(of: snapshot, besides: [], loops: loops, admin: options.admin)
-        state = Mutex(State(snapshot: snapshot, addresses: bound.addresses))
+        state = Mutex(State(snapshot: snapshot, bound: bound.addresses))
         for warning in snapshot.warnings { services.warnings.say(warning) }
         admin?.adopted(snapshot)
         for (index, reference) in workers.enumerated() {
@@ -69,10 +78,7 @@ public final class Proxy: Sendable {
             let sockets = bound.sockets[index]
             reference.post { $0.adopt(snapshot, sockets: sockets) }
         }
-        state.withLock {
-            $0.snapshot = snapshot
-            $0.addresses += bound.addresses
-        }
+        state.withLock { $0.adopt(snapshot, new: bound.addresses) }
         admin?.adopted(snapshot)
     }
 
@@ -115,7 +121,7 @@ struct WorkerReference: @unchecked Sendable {
 /// The listening sockets that a snapshot adds, one per loop and address; closed again if one of them cannot be had.
 private struct BoundSockets {
     var sockets: [[(listener: Int, fd: Int32, address: SocketAddress)]]
-    var addresses: [SocketAddress] = []
+    var addresses: [ListenerKey: [SocketAddress]] = [:]
 
     init(
         of snapshot: Snapshot, besides known: [ListenerKey], loops: Int, admin: SocketAddress?
@@ -130,7 +136,7 @@ private struct BoundSockets {
                     continue
                 }
                 for address in try Self.addresses(of: listener.model) {
-                    addresses.append(try bind(address, listener: index, loops: loops))
+                    addresses[listener.key, default: []].append(try bind(address, listener: index, loops: loops))
                 }
             }
         } catch {

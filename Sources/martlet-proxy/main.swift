@@ -34,8 +34,6 @@ func summary(_ model: Model) -> String {
     return "configuration \(model.revision): \(listeners), \(count(model.backends.count, "backend"))"
 }
 
-func drainSeconds(_ model: Model) -> Int { Int(clamping: model.settings.drainTimeout.nanoseconds / 1_000_000_000 + 1) }
-
 /// Serves until a signal ends it; returns the exit code.
 func serve(_ arguments: Arguments) throws(ProxyError) -> Int32 {
     Signals.hold()
@@ -63,9 +61,10 @@ func serve(_ arguments: Arguments) throws(ProxyError) -> Int32 {
         }
     }
     Signals.letGo()
-    say("martlet-proxy: draining for at most \(drainSeconds(model)) s")
-    if proxy.drain(within: drainSeconds(model)) { return 0 }
-    say("martlet-proxy: requests were cut off after \(drainSeconds(model)) s")
+    let seconds = model.settings.drainSeconds
+    say("martlet-proxy: draining for at most \(seconds) s")
+    if proxy.drain(within: seconds) { return 0 }
+    say("martlet-proxy: requests were cut off after \(seconds) s")
     return 1
 }
 

@@ -58,12 +58,10 @@ final class Serving {
     /// Ends every connection when its requests are done; false if some were cut off. A second signal ends at once.
     func drain() -> Bool {
         Signals.letGo()
-        let seconds = drainSeconds
+        let seconds = model.settings.drainSeconds
         printError("martlet: draining for at most \(seconds) s; once more to end at once")
         if proxy.drain(within: seconds) { return true }
         printError("martlet: requests were cut off after \(seconds) s")
         return false
     }
-
-    private var drainSeconds: Int { Int(clamping: model.settings.drainTimeout.nanoseconds / 1_000_000_000 + 1) }
 }

@@ -1,6 +1,8 @@
 import ArgumentParser
 import MeshCore
 import MeshGatewayAPI
+import MeshModel
+import MeshTelemetry
 
 struct Validate: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -52,13 +54,25 @@ func translation(of directory: String) throws -> Translation {
     }
 }
 
-/// Translates a directory or file, and looks into its certificates.
+/// Translates a directory or file, and looks into its certificates and its access log's format.
 func checkedTranslation(of directory: String) throws(ProxyError) -> Translation {
     var translation = try Translator.load(directory: directory)
     if let model = translation.model {
         translation.add(CertificateCheck.diagnostics(model, origins: translation.origins))
+        translation.add(accessLogDiagnostics(model, origins: translation.origins))
     }
     return translation
+}
+
+/// What is wrong with the access log's format, which only the log itself can read.
+private func accessLogDiagnostics(_ model: Model, origins: [String: Place]) -> [Diagnostic] {
+    do throws(ProxyError) {
+        _ = try AccessLogFormat(model.settings.accessLog)
+        return []
+    } catch {
+        let place = origins["settings/accessLog"] ?? Place(file: "", line: 1, column: 1)
+        return [Diagnostic(severity: .error, place: place, message: error.description)]
+    }
 }
 
 /// Prints every diagnostic with its source line, each followed by an empty line.

@@ -146,7 +146,7 @@ def test_grpc_gets_grpc_errors(proxy, refusing_port):
             stub(made).Unary(Request(), timeout=5)
         with pytest.raises(grpc.RpcError) as down:
             list(stub(made).ServerStream(Request(count=1), timeout=5))
-    assert invalid.value.code() == grpc.StatusCode.INTERNAL and "backend_not_valid" in invalid.value.details()
+    assert invalid.value.code() == grpc.StatusCode.UNAVAILABLE and "backend_not_valid" in invalid.value.details()
     assert down.value.code() == grpc.StatusCode.UNAVAILABLE and "upstream_connect_failed" in down.value.details()
 
 

@@ -238,6 +238,35 @@ def test_run_starts_nothing_that_is_not_valid(directory):
     assert done.stderr.endswith("config is not valid: 1 error; nothing is started\n")
 
 
+@pytest.mark.parametrize("text, line, message", [
+    ("  accessLog: {type: text, format: '{statsu}'}\n", 5, "there is no {statsu}; did you mean {status}?"),
+    ("  accessLog:\n    type: text\n    format: '{request:Cookie}'\n", 7, "Cookie is never logged")])
+def test_access_log_format_that_cannot_be_is_reported_at_its_line(directory, text, line, message):
+    path = directory(*shop())
+    directory("apiVersion: martlet.dev/v1alpha1\nkind: ProxySettings\nmetadata: {name: s}\nspec:\n" + text, name="z.yaml")
+    done = martlet("validate", path, "--output", "json")
+    found, = json.loads(done.stdout)["diagnostics"]
+    assert done.returncode == 1 and found["severity"] == "error" and message in found["message"]
+    assert (found["file"], found["line"]) == ("z.yaml", line)
+
+
+def test_fifo_among_the_files_is_refused_and_not_waited_for(directory, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    path = directory(*shop())
+    (path / "z.yaml").symlink_to(tmp_path / "fifo")
+    done = martlet("validate", path)
+    assert done.returncode == 2 and f"{path}/z.yaml is not a regular file" in done.stderr
+
+
+def test_fifo_in_a_secret_is_refused_and_not_waited_for(directory, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    path = directory(config.gateway(config.https(8443, "cert")), config.document(
+        "v1", "Secret", "cert", type="kubernetes.io/tls",
+        stringData={"tls.crt": f"file:{tmp_path}/fifo", "tls.key": f"file:{tmp_path}/fifo"}))
+    done = martlet("validate", path)
+    assert done.returncode == 1 and f"{tmp_path}/fifo is not a regular file" in done.stdout and "shop.yaml:" in done.stdout
+
+
 # explain
 
 def explain(path, *arguments):

@@ -164,6 +164,7 @@ def test_deadline_cuts_off_and_says_so(serve, proxy):
         with pytest.raises(Closed):
             stuck.response()
     ended(proxy, code=1, seconds=5)
+    assert "draining for at most 1 s" in proxy.log() and "cut off after 1 s" in proxy.log()
     script.release()
     proxy.process = None  # it ended with 1 as it should; the fixture expects 0
 
@@ -201,3 +202,23 @@ def test_drain_by_admin_does_not_end_the_process(serve, proxy):
     assert proxy.admin("/drain", "POST")[0] in (200, 202, 204)
     proxy.wait(lambda: proxy.admin("/ready")[0] == 503, "draining")
     assert proxy.process.poll() is None and proxy.admin("/live")[0] == 200
+
+
+def test_head_that_does_not_come_while_draining_is_refused(serve, proxy, client):
+    serve()
+    slow = client.http1()
+    slow.send("GET / HTTP/1.1\r\nHost: a\r\n")
+    assert proxy.admin("/drain", "POST")[0] in (200, 202, 204)
+    response = slow.response()
+    assert (response.status, response.get("x-martlet-reason")) == (503, "draining")
+    assert slow.is_closed()
+
+
+def test_connections_that_draining_ends_are_counted(serve, proxy, client, eventually):
+    serve()
+    idle, silent, http2 = client.http1(), client.http1(), client.http2()
+    assert idle.get().status == 200 and http2.get().status == 200
+    assert proxy.admin("/drain", "POST")[0] in (200, 202, 204)
+    assert idle.is_closed(5) and silent.is_closed(5) and http2.wait(lambda: http2.closed)
+    eventually(lambda: proxy.metric("martlet_local_answers_total", reason="draining") == 3)
+    assert proxy.metric("martlet_local_answers_total", reason="connection_idle") == 0

@@ -111,6 +111,13 @@ def test_refused_connection_is_unavailable(stub_to, proxy, refusing_port):
     assert "endpoint" in error.value.details().lower()
 
 
+def test_reference_that_is_not_valid_is_unavailable(stub_to, proxy):
+    calls = stub_to([config.gateway(config.http(proxy.port)), config.route(config.rule("absent"), kind="GRPCRoute")])
+    with pytest.raises(grpc.RpcError) as error:
+        calls.Unary(Request(), timeout=5)
+    assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
 def test_no_route_is_unimplemented(stub_to, proxy, echo):
     calls = stub_to([
         config.gateway(config.http(proxy.port)), config.backend("app", echo.port, protocol=config.H2C),

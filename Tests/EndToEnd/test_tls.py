@@ -91,6 +91,29 @@ def test_versions_and_resumption(secure, proxy, client, pki, version):
         assert again.session_reused and Connection(again).get().status == 200
 
 
+@pytest.mark.parametrize("option", ["-tls1_2", "-tls1_3"])
+def test_ocsp_response_is_stapled_to_its_certificate_only(proxy, upstream, pki, tmp_path, option):
+    response = pki.ocsp_response("localhost", tmp_path / "localhost.ocsp")
+    stapled = config.secret("stapled", pki, "localhost")
+    stapled["stringData"]["tls.ocsp-staple"] = f"file:{response}"
+    proxy.start([config.gateway(config.https(proxy.port, "stapled", "plain")), stapled,
+                 config.secret("plain", pki, "shop"), config.backend("app", upstream().port),
+                 config.route(config.rule("app"))])
+
+    def status(name):
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{proxy.port}", "-servername", name, option,
+                               "-status", "-CAfile", pki.directory / "ca.pem"], input="", capture_output=True, text=True,
+                              timeout=10)
+        assert "Verify return code: 0 (ok)" in done.stdout
+        return done.stdout
+    given = status("localhost")
+    text = subprocess.run(["openssl", "ocsp", "-respin", response, "-noverify", "-resp_text"], check=True,
+                          capture_output=True, text=True).stdout
+    serial = next(line for line in text.splitlines() if "Serial Number" in line)
+    assert "OCSP Response Status: successful" in given and "Cert Status: good" in given and serial in given
+    assert "OCSP response: no response sent" in status("shop.example")
+
+
 @pytest.mark.parametrize("option", ["-tls1", "-tls1_1"])
 def test_old_versions_are_refused(secure, proxy, option):
     secure()

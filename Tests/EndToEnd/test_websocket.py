@@ -132,3 +132,25 @@ def test_http1_upgrade_to_an_http2_upstream(serve_h2, client):
     assert connection.exactly(4) == b"\x81\x02hi"
     fields = dict(server.requests[0]["headers"])
     assert (fields[":method"], fields[":protocol"], fields[":path"]) == ("CONNECT", "websocket", "/chat")
+
+
+def test_endpoint_that_ignores_the_upgrade_opens_no_tunnel(serve, client):
+    """200 to CONNECT is a tunnel (RFC 9113 §8.5): an HTTP/1.1 endpoint's ordinary 200 must not look like one."""
+    serve(lambda *_: answer("a page"))
+    http2 = client.http2(strict=False)
+    http2.wait(lambda: http2.state.remote_settings.enable_connect_protocol == 1)
+    number = http2.open(pseudo=CONNECT, headers=VERSION, end=False)
+    stream = http2.streams[number]
+    http2.wait(lambda: stream.headers)
+    assert (stream.status, stream.get("x-martlet-reason")) == (502, "upgrade_refused")
+
+
+def test_http2_endpoint_without_extended_connect_refuses_the_upgrade(serve_h2, client):
+    from h2.errors import ErrorCodes
+
+    def on_head(connection, number, request):  # as RFC 8441 §3 has it, and most servers do it
+        connection.state.reset_stream(number, ErrorCodes.PROTOCOL_ERROR)
+    serve_h2(on_head=on_head)
+    response = client.get(headers=[("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+                                   ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")])
+    assert (response.status, response.get("x-martlet-reason")) == (502, "upgrade_refused")

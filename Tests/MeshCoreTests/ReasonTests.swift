@@ -19,6 +19,10 @@ import Testing
         #expect(headings.count == Reason.allCases.count, "docs/reasons.md has an entry for what is no reason")
     }
 
+    @Test func aReferenceThatIsNotValidIsUnavailableToGRPC() {
+        #expect(Reason.backendNotValid.grpcStatus == 14)
+    }
+
     @Test func everyEntryGivesTheStatusThatIsSent() throws {
         let lines = try Self.page()
         for reason in Reason.allCases {

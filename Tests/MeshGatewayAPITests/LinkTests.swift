@@ -244,6 +244,43 @@ import Testing
         #expect(translation.routes().map(\.kind) == [.http])
     }
 
+    @Test func theListenerThatTheOtherKindOfRouteHasIsNamedAndTheOthersAreServed() throws {
+        let gateway = Fixture.gateway + "  - {name: other, protocol: HTTP, port: 8081}\n"
+        let http = Fixture.route(Fixture.toCart, parent: "name: edge, sectionName: http")
+        let grpc = """
+            ---
+            apiVersion: gateway.networking.k8s.io/v1
+            kind: GRPCRoute
+            metadata: {name: g, namespace: shop}
+            spec:
+              parentRefs: [{name: edge}]
+              rules: [{backendRefs: [{name: web, port: 81}]}]
+
+            """
+        let translation = translate(gateway + Fixture.backends + http + grpc)
+        #expect(translation.routes("shop/edge/http").map(\.kind) == [.http])
+        #expect(translation.routes("shop/edge/other").map(\.kind) == [.grpc])
+        #expect(translation.condition("GRPCRoute shop/g", "Accepted")?.status == true)
+        let warning = try #require(translation.diagnostics.first)
+        #expect(translation.diagnostics.count == 1 && warning.severity == .warning && !warning.remedy.isEmpty)
+        #expect(warning.place.object == "GRPCRoute shop/g" && warning.place.fieldPath == "spec.parentRefs[0]")
+        #expect(warning.message.hasPrefix("the route is not attached to listener http: HTTPRoute shop/r at a.yaml:"))
+    }
+
+    @Test func theOlderKindOfRouteKeepsTheHostName() {
+        func stamped(_ yaml: String, _ year: Int) -> String {
+            yaml.replacing(
+                "namespace: shop}\nspec", with: "namespace: shop, creationTimestamp: \"\(year)-01-01T00:00:00Z\"}\nspec"
+            )
+        }
+        let http = stamped(Fixture.route(Fixture.toCart), 2025)
+        let grpc = stamped(Fixture.route("rules: [{backendRefs: [{name: web, port: 81}]}]", name: "g"), 2024)
+            .replacing("kind: HTTPRoute", with: "kind: GRPCRoute")
+        let translation = translate(Fixture.gateway + Fixture.backends + http + grpc)
+        #expect(translation.condition("HTTPRoute shop/r", "Accepted")?.reason == "HostnameConflict")
+        #expect(translation.routes().map(\.kind) == [.grpc])
+    }
+
     @Test func aListenerThatCannotBeReadIsNotReportedAgainAtItsRoutes() {
         let gateway = Fixture.gateway.replacing("port: 8080", with: "port: 80a")
         let translation = translate(gateway + Fixture.backends + Fixture.route(Fixture.toCart))

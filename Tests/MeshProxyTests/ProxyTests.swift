@@ -111,6 +111,20 @@ private struct Peer: Sendable {
         Socket.close(upstream.fd)
     }
 
+    @Test func addressesOfListenersThatAreGoneAreForgotten() throws {
+        var model = model(try #require(SocketAddress(ip: "127.0.0.1", port: 1)))
+        let proxy = try Proxy(model, ProxyOptions())
+        let first = proxy.addresses
+        model.listeners.insert(
+            Listener(address: .ip("127.0.0.2", port: 0), sections: model.listeners[0].sections), at: 0)
+        try proxy.publish(model)
+        #expect(proxy.addresses.count == 2 && proxy.addresses.last == first.first, "in the model's order")
+        model.listeners.removeFirst()
+        try proxy.publish(model)
+        #expect(proxy.addresses == first)
+        #expect(proxy.drain(within: 10))
+    }
+
     /// The endpoint has said everything, and the client opens no window for it (CVE-2019-9517): such a stream was kept
     /// for ever, with its buffers.
     @Test func aStreamThatIsNotReadEndsInTime() throws {

@@ -142,7 +142,7 @@ struct ProxySettingsDocument {
                 if !log.has("format") { log.missing("format", remedy: "a line of text with variables") }
                 return
             }
-            accessLog = Located(.text(format: format.value), at: log.place)
+            accessLog = Located(.text(format: format.value), at: format.place)
         }
         if kind != .text, let format {
             spec.report.error("format belongs to type text only", at: format.place, remedy: "write \"type: text\"")

@@ -84,7 +84,7 @@ extension Linker {
         _ hostnames: [Hostname]
     ) -> [String] {
         let name = "\(route.metadata.namespace)/\(route.metadata.name)"
-        slot.attached.append((route.metadata.id, hostnames))
+        slot.attached.append((route.metadata.id, route.metadata.place, hostnames))
         switch route.content {
         case .http(let document):
             slot.routes.append(
@@ -131,11 +131,11 @@ extension Linker {
             let ports = Set(named.map(\.listener.port.value)).sorted().map(String.init).joined(separator: ", ")
             return refuse("NoMatchingParent", "no such listener has port \(parent.port ?? 0)", "one of \(ports)")
         }
-        return allowed(route, ported)
+        return allowed(route, parent, ported)
     }
 
     private func allowed(
-        _ route: AttachableRoute, _ slots: [ListenerSlot]
+        _ route: AttachableRoute, _ parent: ParentReference, _ slots: [ListenerSlot]
     ) -> Result<[(slot: ListenerSlot, hostnames: [Hostname])], Refusal> {
         let namespace = route.metadata.namespace
         var labels = documents.namespaces[namespace] ?? [:]
@@ -167,28 +167,38 @@ extension Linker {
                 "NoMatchingListenerHostname", "no host name of the route is served by a listener (\(hosts))",
                 "a host name that a listener serves")
         }
-        return withoutOtherKinds(route, meeting)
+        return withoutOtherKinds(route, parent, meeting)
     }
 
-    /// HTTPRoutes and GRPCRoutes never share a host name of a listener: the older one keeps it.
+    /// HTTPRoutes and GRPCRoutes never share a host name of a listener (GRPCRoute `hostnames`): the older one keeps it.
+    /// A route that some listeners refuse for that is attached to the others.
     private func withoutOtherKinds(
-        _ route: AttachableRoute, _ found: [(slot: ListenerSlot, hostnames: [Hostname])]
+        _ route: AttachableRoute, _ parent: ParentReference, _ found: [(slot: ListenerSlot, hostnames: [Hostname])]
     ) -> Result<[(slot: ListenerSlot, hostnames: [Hostname])], Refusal> {
         guard ["HTTPRoute", "GRPCRoute"].contains(route.metadata.id.kind) else { return .success(found) }
-        var winner: ObjectID?
-        let free = found.filter { slot, hostnames in
-            let other = slot.attached.first { other in
+        var free: [(slot: ListenerSlot, hostnames: [Hostname])] = []
+        var lost: [(listener: String, message: String)] = []
+        for (slot, hostnames) in found {
+            let winner = slot.attached.first { other in
                 other.id.kind != route.metadata.id.kind
                     && other.hostnames.contains { theirs in hostnames.contains { $0.intersection(theirs) != nil } }
             }
-            winner = winner ?? other?.id
-            return other == nil
+            guard let winner else {
+                free.append((slot, hostnames))
+                continue
+            }
+            let message =
+                "\(winner.id.description) at \(winner.place.fileAndLine) has the same host name, and kinds of routes are "
+                + "never mixed on one"
+            lost.append((slot.listener.name.value, message))
         }
-        guard free.isEmpty, let winner else { return .success(free) }
-        return refuse(
-            "HostnameConflict",
-            "\(winner.description) has the same host name, and kinds of routes are never mixed on one",
-            "give one of them a host name of its own")
+        let remedy = "give one of them a host name of its own"
+        if free.isEmpty, let first = lost.first { return refuse("HostnameConflict", first.message, remedy) }
+        for (listener, message) in lost {
+            report.warning(
+                "the route is not attached to listener \(listener): \(message)", at: parent.place, remedy: remedy)
+        }
+        return .success(free)
     }
 
     private func refuse<Success>(

@@ -51,10 +51,19 @@ struct ConfigurationFiles {
         }
     }
 
+    /// What is at the end of all links of `path`; nil if nothing.
+    private static func attributes(_ path: String) -> [FileAttributeKey: Any]? {
+        try? FileManager.default.attributesOfItem(atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path)
+    }
+
+    /// False for a FIFO, a socket, a device.
+    private static func isRegular(_ path: String) -> Bool {
+        attributes(path)?[.type] as? FileAttributeType == .typeRegular
+    }
+
     /// What tells one directory from another, by whatever path it is reached.
     private static func identity(_ path: String) -> [UInt64] {
-        let attributes = try? FileManager.default.attributesOfItem(
-            atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path)
+        let attributes = attributes(path)
         let numbers = [attributes?[.systemNumber], attributes?[.systemFileNumber]]
         return numbers.map { ($0 as? NSNumber)?.uint64Value ?? 0 }
     }
@@ -65,6 +74,8 @@ struct ConfigurationFiles {
     static func read(_ path: String, limit: Int) throws(ProxyError) -> [UInt8] {
         guard let isDirectory = isDirectory(path) else { throw ProxyError("the file \(path) does not exist") }
         guard !isDirectory else { throw ProxyError("\(path) is a directory, not a file") }
+        // Whoever opens a FIFO waits until somebody writes to it.
+        guard isRegular(path) else { throw ProxyError("\(path) is not a regular file") }
         guard let handle = FileHandle(forReadingAtPath: path) else {
             throw ProxyError("the file \(path) cannot be read")
         }

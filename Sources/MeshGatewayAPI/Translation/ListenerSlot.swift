@@ -18,7 +18,7 @@ final class ListenerSlot {
     var routes: [Route] = []
     var streamRoutes: [StreamRoute] = []
     /// Routes that are attached, for conflicts between kinds and for shadowing.
-    var attached: [(id: ObjectID, hostnames: [Hostname])] = []
+    var attached: [(id: ObjectID, place: Place, hostnames: [Hostname])] = []
 
     init(_ gateway: GatewayDocument, _ listener: GatewayDocument.Listener, report: Report) {
         self.gateway = gateway

@@ -34,10 +34,14 @@ final class HTTP1Downstream: Conversation {
     private var responseIsSent = false
     private var requestCount = 0
 
+    /// What a draining connection has for another request to arrive.
+    static let drainGrace = Duration.milliseconds(500)
+
     init(_ connection: Connection, origin: DownstreamOrigin) {
         self.origin = origin
         super.init(connection)
         arm(origin.limits.headerTimeout)
+        if origin.isRetired || connection.worker.isDraining { drain() }
     }
 
     // MARK: Reading
@@ -101,7 +105,7 @@ final class HTTP1Downstream: Conversation {
 
     /// The head timer runs from the first byte of a request.
     private func wait(_ bytes: consuming Slice) -> Slice? {
-        if input.scanned == 0 { arm(origin.limits.headerTimeout) }
+        if input.scanned == 0 { arm(endsAfterExchange ? Self.drainGrace : origin.limits.headerTimeout) }
         let count = bytes.count
         keep(bytes, &input)
         input.scanned = count
@@ -278,7 +282,7 @@ final class HTTP1Downstream: Conversation {
     override func drain() {
         endsAfterExchange = true
         // A client may be about to send: it is answered, with `Connection: close`. One that is silent is not waited for.
-        if state == .head && exchange == nil { arm(.milliseconds(500)) }
+        if state == .head && exchange == nil { arm(Self.drainGrace) }
     }
 
     /// Answers what is not valid and closes: what follows on the connection means nothing.
@@ -320,8 +324,10 @@ final class HTTP1Downstream: Conversation {
     override func timerFired() {
         switch state {
         case .head:
-            if !input.isEmpty { return reject(.headerTimeout) }
-            connection { $0.worker.metrics.connectionRejected(.connectionIdle) }
+            // Only a drain ends the connection while no exchange is on it.
+            if !input.isEmpty { return reject(endsAfterExchange ? .draining : .headerTimeout) }
+            let reason = endsAfterExchange ? Reason.draining : .connectionIdle
+            connection { $0.worker.metrics.connectionRejected(reason) }
             abandon()
         case .closing: abandon()
         case .body, .waiting, .tunnel: break

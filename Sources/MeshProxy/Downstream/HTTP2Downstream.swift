@@ -120,7 +120,11 @@ final class HTTP2Downstream: Conversation {
         guard !isLeaving else { return }
         isLeaving = true
         session.announceShutdown()
-        connection { $0.setDirty() }
+        connection { connection in
+            let isDraining = connection.worker.isDraining || origin.isRetired
+            if isDraining && session.openStreamCount == 0 { connection.worker.metrics.connectionRejected(.draining) }
+            connection.setDirty()
+        }
         arm(.milliseconds(session.openStreamCount == 0 ? 20 : 1000))
     }
 

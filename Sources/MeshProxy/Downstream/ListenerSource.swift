@@ -39,8 +39,8 @@ final class ListenerSource: EventSource {
     /// The listener is gone: accepts no more. Clients that the kernel has let in already are served, as a close of the
     /// socket would reset them: they may have come because another loop has just sent them away.
     func retire() {
-        isRetired = true
         acceptAll()
+        isRetired = true
         worker.loop.close(self)
     }
 

@@ -12,6 +12,7 @@ final class Opening: Conversation {
     private var phase: Phase
     private var input = InputBuffer()
     private var section = 0
+    private var isLeaving = false
 
     /// What a new connection begins with.
     static func conversation(
@@ -181,6 +182,7 @@ final class Opening: Conversation {
     override func broke() { connection { $0.shut() } }
 
     override func timerFired() {
+        if isLeaving { return refuse(.draining) }
         switch phase {
         case .proxyHeader: refuse(.proxyProtocolMalformed)
         case .clientHello, .handshake: refuse(.tlsHandshakeTimeout)
@@ -191,6 +193,9 @@ final class Opening: Conversation {
         }
     }
 
-    /// The client may be about to send: it gets an answer, and one that stays silent is not waited for.
-    override func drain() { arm(.seconds(1)) }
+    /// What was accepted may be on the point of asking something.
+    override func drain() {
+        isLeaving = true
+        arm(HTTP1Downstream.drainGrace)
+    }
 }

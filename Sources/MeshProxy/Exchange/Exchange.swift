@@ -238,6 +238,10 @@ final class Exchange: TimerNode {
     func responseReceived(isUpgrade: Bool) {
         if response.status >= 200 || isUpgrade { account.responded(response, at: worker.loop.now) }
         deadlines.moved(now: worker.loop.now)
+        // An endpoint that answers a WebSocket request like any other must not look like one that agreed.
+        if !isUpgrade && upgrade.isConnect && response.status / 100 == 2 {
+            return upstreamFailed(.failed(.upgradeRefused))
+        }
         perform(state.receiveHead(status: response.status, isUpgrade: isUpgrade))
     }
 

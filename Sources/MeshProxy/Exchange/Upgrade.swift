@@ -42,6 +42,9 @@ struct Upgrade {
     /// True if an HTTP/1.1 client asks by the Upgrade field.
     var isField: Bool { form == .field }
 
+    /// True if a 2xx would tell the client that there is a tunnel (RFC 9113 §8.5).
+    var isConnect: Bool { form == .connect }
+
     /// Makes the request one for HTTP/1.1; returns the value of its Upgrade field, nil without an upgrade.
     mutating func prepareHTTP1(_ request: MessageHead, _ worker: Worker) -> ByteRange? {
         switch form {

@@ -252,7 +252,7 @@ final class HTTP2UpstreamStream: HTTP2Stream {
             if let reason = upstream?({ $0.connectFailure }) ?? nil {
                 exchange { $0.connectFailed(reason) }
             } else {
-                exchange { $0.upstreamFailed(failure(end)) }
+                exchange { $0.upstreamFailed(failure(end, isUpgrade: $0.upgrade.isWanted)) }
             }
         }
         upstream? { $0.streamEnded() }
@@ -260,8 +260,10 @@ final class HTTP2UpstreamStream: HTTP2Stream {
         worker { $0.release(self) }
     }
 
-    private func failure(_ end: StreamEnd) -> ExchangeState.Failure {
+    private func failure(_ end: StreamEnd, isUpgrade: Bool) -> ExchangeState.Failure {
         switch end {
+        case .reset where isUpgrade && !hasAnswered && upstream?({ $0.session.peerAllowsExtendedConnect }) == false:
+            .failed(.upgradeRefused)
         case .complete, .reset, .cancelled: .failed(.upstreamReset)
         case .refused: .unprocessed(.upstreamRefusedStream)
         case .failed: .failed(.upstreamMalformedResponse)

@@ -2,8 +2,8 @@ import CLinux
 import Glibc
 import MeshCore
 
-/// Threads that have a name, and that one can wait for.
-extension LoopThread {
+/// Threads for loops, which have a name and can be waited for.
+public enum LoopThread {
     /// A running thread. Join it once, or leave it to the end of the process.
     @safe
     public struct Handle: @unchecked Sendable {
