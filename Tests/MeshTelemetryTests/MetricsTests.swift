@@ -52,6 +52,8 @@ import Testing
         metrics.upstreamConnectFailed(backend: backend, .upstreamConnectTimeout)
         metrics.pendingChanged(backend: backend, by: 2)
         metrics.upstreamReplayed(backend: backend)
+        metrics.upstreamRetry(backend: backend, .status)
+        metrics.upstreamRetry(backend: backend, .refusedByBudget)
         metrics.attemptFinished(backend: backend, status: 200, nanoseconds: 2_000_000)
         metrics.attemptFinished(backend: backend, status: 0, nanoseconds: 2_000_000)
         metrics.http2(.glitch, .downstream)

@@ -16,6 +16,8 @@ final class BackendPool {
     private var active: ContiguousArray<Int32> = []
     private var names: [ResolvedName] = []
     private var hasUnresolvedNames = false
+    /// This loop's share of the retry budget.
+    var retryGate = RetryGate()
 
     private enum Balancer {
         case none

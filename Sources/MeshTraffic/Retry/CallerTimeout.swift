@@ -19,6 +19,18 @@ public enum CallerTimeout {
         return overflow ? .max : product
     }
 
+    /// The `grpc-timeout` of `head`; nil if there is none that is valid.
+    public static func grpc(of head: MessageHead) -> UInt64? {
+        guard let index = head.firstIndex(of: .grpcTimeout) else { return nil }
+        return grpc(head.span(head[index].valueRange))
+    }
+
+    /// The `x-martlet-timeout-ms` of `head`; nil if there is none that is valid.
+    public static func milliseconds(of head: MessageHead) -> UInt64? {
+        guard let index = head.firstIndex(of: .xMartletTimeoutMs) else { return nil }
+        return milliseconds(head.span(head[index].valueRange))
+    }
+
     private static func nanoseconds(perUnit unit: UInt8) -> UInt64? {
         switch unit {
         case UInt8(ascii: "n"): 1
