@@ -81,6 +81,14 @@ public enum Reason: String, CaseIterable, Sendable {
     case upstreamTimeout = "upstream_timeout"
     /// The backend has as many connections as it may.
     case upstreamConnectionLimit = "upstream_connection_limit"
+    /// The backend has as many requests in flight as it may.
+    case upstreamRequestLimit = "upstream_request_limit"
+    /// As many requests wait for the backend as may.
+    case upstreamPendingLimit = "upstream_pending_limit"
+    /// The request waited for the backend for as long as it may.
+    case upstreamPendingTimeout = "upstream_pending_timeout"
+    /// The backend has as many requests in flight as it was found to take without getting slower.
+    case concurrencyLimit = "concurrency_limit"
     /// The endpoint did not accept the protocol upgrade.
     case upgradeRefused = "upgrade_refused"
     /// The proxy is shutting down.
@@ -143,8 +151,8 @@ public enum Reason: String, CaseIterable, Sendable {
         case .corsPreflight: 200
         case .backendNotValid, .backendNotConfigured, .internalError: 500
         case .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
-            .upstreamTlsFailed, .upstreamRefusedStream, .upstreamConnectionLimit, .draining, .overloaded,
-            .notConfigured:
+            .upstreamTlsFailed, .upstreamRefusedStream, .upstreamConnectionLimit, .upstreamRequestLimit,
+            .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .draining, .overloaded, .notConfigured:
             503
         case .upstreamClosed, .upstreamReset, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .upgradeRefused: 502
         case .downstreamClosed, .downstreamReset: 499
@@ -162,7 +170,7 @@ public enum Reason: String, CaseIterable, Sendable {
             .bodyLengthMismatch, .invalidHost, .hostMismatch, .invalidPath, .uriTooLong, .expectationFailed:
             3
         case .unsupportedTransferCoding, .unsupportedHTTPVersion, .connectRefused, .routeNotFound: 12
-        case .headersTooLarge, .tooManyHeaders, .bodyTooLarge, .overloaded: 8
+        case .headersTooLarge, .tooManyHeaders, .bodyTooLarge: 8
         case .headerTimeout, .bodyTooSlow, .idleTimeout, .requestTimeout, .upstreamTimeout: 4
         case .misdirectedRequest: 5
         case .redirected, .corsPreflight, .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout,
@@ -174,7 +182,8 @@ public enum Reason: String, CaseIterable, Sendable {
             13
         case .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
             .upstreamTlsFailed, .upstreamClosed, .upstreamReset, .upstreamRefusedStream, .upstreamConnectionLimit,
-            .upgradeRefused, .draining, .notConfigured:
+            .upstreamRequestLimit, .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .upgradeRefused,
+            .draining, .overloaded, .notConfigured:
             14
         case .downstreamClosed, .downstreamReset: 1
         case .clientCertificateRequired: 16
@@ -262,6 +271,14 @@ public enum Reason: String, CaseIterable, Sendable {
             "The endpoint took longer than timeouts.backendRequest."
         case .upstreamConnectionLimit:
             "The backend has as many connections as it may."
+        case .upstreamRequestLimit:
+            "The backend has as many requests in flight as it may."
+        case .upstreamPendingLimit:
+            "As many requests wait for the backend as may."
+        case .upstreamPendingTimeout:
+            "The request waited for the backend for as long as it may."
+        case .concurrencyLimit:
+            "The backend has as many requests in flight as it was found to take without getting slower."
         case .upgradeRefused:
             "The endpoint did not accept the protocol upgrade."
         case .draining:
