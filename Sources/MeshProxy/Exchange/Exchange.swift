@@ -26,16 +26,21 @@ final class Exchange: TimerNode {
     private var upstream = UpstreamSide.none
     private var endpoint: EndpointPool?
     private var failedEndpoint = -1
+    /// What the attempt has taken of its backend's limits.
+    var admission: Admission = []
+    /// The attempt waits for one of them.
+    private(set) var isWaiting = false
+    private var ticket: PendingTicket?
     /// A mirrored copy belongs to nobody: it keeps itself until it is over.
     private var keepsItself: Exchange?
     /// The configuration that this exchange began with, to its end.
-    private var configuration: LoopConfiguration?
+    private(set) var configuration: LoopConfiguration?
     private var served: ServedListener?
     private var compiledRule: CompiledRule?
     private var listener = 0
     private var rule = -1
     private var share = 0
-    private var backend = -1
+    private(set) var backend = -1
     var upgrade = Upgrade.none
     private var mirrors: [Exchange] = []
     private(set) var deadlines = Deadlines()
@@ -134,6 +139,7 @@ final class Exchange: TimerNode {
             return answerFromFilter(reason)
         }
         account.slot = configuration?.slot(listener: listener, rule: rule, share: share) ?? account.slot
+        if worker.overload.level > 0 && isShed(compiled) { return answer(.overloaded) }
         if !compiled.filters.mirrors.isEmpty || !own.mirrors.isEmpty {
             mirror(compiled.filters.mirrors + own.mirrors)
         }
@@ -151,30 +157,87 @@ final class Exchange: TimerNode {
         deadlines.attempt(now: worker.loop.now)
         rearm()
         account.attempt(at: worker.loop.now)
+        attach(pool, fresh: fresh, avoiding: avoided)
+    }
+
+    /// False if the attempt has to wait.
+    @discardableResult
+    private func attach(_ pool: BackendPool, fresh: Bool, avoiding avoided: Int) -> Bool {
         switch pool.attach(self, fresh: fresh, avoiding: avoided) {
+        case .waiting:
+            isWaiting = true
+            // The attempt's own clock starts with the attempt.
+            deadlines.responseEnded()
+            return false
         case .failed(let reason, let endpoint):
+            leaveQueue()
             failedEndpoint = endpoint
             upstreamFailed(endpoint >= 0 && pool.endpoints.count > 1 ? .unprocessed(reason) : .failed(reason))
         case .http1(let connection):
+            leaveQueue()
             upstream = .http1(Link(connection))
             connection.begin(self)
         case .http2(let stream):
+            leaveQueue()
             upstream = .http2(Link(stream))
             stream.begin(self)
         }
+        return true
+    }
+
+    /// The place of this exchange in a queue.
+    func ticketForQueue() -> PendingTicket {
+        if let ticket { return ticket }
+        let made = PendingTicket(self)
+        ticket = made
+        return made
+    }
+
+    /// There may be room for the attempt that waits; false if there is none.
+    func waitIsOver(_ ticket: PendingTicket, _ pool: BackendPool) -> Bool {
+        deadlines.attempt(now: worker.loop.now)
+        account.attemptAdmitted(at: worker.loop.now)
+        return attach(pool, fresh: ticket.fresh, avoiding: ticket.avoided)
+    }
+
+    /// There is none, and no use in waiting on.
+    func waitEnded(_ reason: Reason) {
+        leaveQueue()
+        upstreamFailed(.failed(reason))
+    }
+
+    private func leaveQueue() {
+        guard isWaiting else { return }
+        isWaiting = false
+        if let ticket, ticket.isQueued { ticket.leave() }
     }
 
     /// The endpoint of the attempt is `endpoint`.
     func attached(to endpoint: EndpointPool) { self.endpoint = endpoint }
 
-    /// Lets go of the attempt.
-    private func detachUpstream(reusable: Bool = false) {
+    /// Lets go of the attempt, which came to `outcome`.
+    private func detachUpstream(_ outcome: AttemptOutcome = .none, reusable: Bool = false) {
         let side = upstream
         upstream = .none
-        endpoint?.detach()
-        if let endpoint { account.endpoint = endpoint.text }
-        endpoint = nil
+        leaveEndpoint(outcome)
         side.release(reusable: reusable)
+    }
+
+    private func leaveEndpoint(_ outcome: AttemptOutcome) {
+        leaveQueue()
+        guard let endpoint else { return }
+        endpoint.detach()
+        account.endpoint = endpoint.text
+        self.endpoint = nil
+        if admission.isEmpty { return }
+        let taken = admission
+        admission = []
+        let now = worker.loop.now.nanoseconds(since: account.attemptStarted)
+        endpoint.giveBack(
+            taken,
+            AttemptResult(
+                outcome: outcome, started: account.attemptStarted,
+                nanoseconds: account.firstByte > 0 ? account.firstByte : now))
     }
 
     /// True while the client may be read on: what it sent and the endpoint has not taken is bounded.
@@ -317,7 +380,7 @@ final class Exchange: TimerNode {
     /// The attempt failed.
     func upstreamFailed(_ failure: ExchangeState.Failure) {
         finishAttempt(status: 0)
-        detachUpstream()
+        detachUpstream(AttemptOutcome(failure))
         perform(state.fail(failure, isIdempotent: request.method.isIdempotent))
     }
 
@@ -436,7 +499,7 @@ final class Exchange: TimerNode {
             if !deadlines.endsInSilence { account.reason = account.reason ?? reason }
             return downstreamGivenUp()
         }
-        detachUpstream()
+        detachUpstream(outcome(ofExpiry: reason))
         perform(state.answer(reason))
     }
 
@@ -457,9 +520,7 @@ final class Exchange: TimerNode {
         let attempt = upstream
         let reusable = state.leftCleanly
         upstream = .none
-        endpoint?.detach()
-        if let endpoint { account.endpoint = endpoint.text }
-        endpoint = nil
+        leaveEndpoint(AttemptOutcome(status: account.status, grpcStatus: account.grpcStatus))
         downstream = .none
         // One store: the node stays where it is filed, and is moved by the next exchange.
         worker.loop.schedule(self, at: .never)
@@ -501,6 +562,8 @@ final class Exchange: TimerNode {
 extension Exchange {
     /// Sends copies to `targets`, by their percentage: fire and forget, never felt by the caller.
     private func mirror(_ targets: [Mirror]) {
+        // Copies are of no use to anybody who waits.
+        if worker.overload.level > 0 { return }
         for target in targets where UInt64(target.numerator) > worker.random.next() % UInt64(target.denominator) {
             let copy = worker.leaseExchange()
             mirrors.append(copy)

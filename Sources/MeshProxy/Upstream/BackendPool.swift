@@ -14,6 +14,15 @@ final class BackendPool {
     private var balancer = Balancer.none
     /// By endpoint: requests in flight, which is what the balancer weighs.
     private var active: ContiguousArray<Int32> = []
+    /// Requests that wait for one of its limits.
+    var queue = PendingQueue()
+    /// The next thing that becomes free is offered to another loop.
+    var wakesOthers = false
+    /// It is on the worker's list of those to be woken.
+    var isToWake = false
+    /// Attempts have to be admitted.
+    private(set) var isGuarded = false
+    private var keeper: EndpointKeeper?
     private var names: [ResolvedName] = []
     private var hasUnresolvedNames = false
 
@@ -30,19 +39,28 @@ final class BackendPool {
         case http2(HTTP2UpstreamStream)
         /// Nothing, at this endpoint; negative: there is none to try.
         case failed(Reason, endpoint: Int)
+        /// It waits for a limit: ``Exchange/waitIsOver(_:_:)`` or ``Exchange/waitEnded(_:)`` comes later.
+        case waiting
     }
 
     init(_ backend: ServedBackend, worker: Worker) {
         self.backend = backend
         self.worker = worker
         metricsSlot = worker.metrics.backendSlot(backend.name)
+        isGuarded = backend.isGuarded
+        if worker.isKeeper { keeper = EndpointKeeper(self) }
         refresh()
     }
+
+    /// What all loops know of the backend together.
+    var share: BackendShare { backend.share }
 
     /// Follows a changed backend.
     func adopt(_ backend: ServedBackend) {
         let connectionsStay = backend.sharesConnections(with: self.backend)
         self.backend = backend
+        isGuarded = backend.isGuarded
+        keeper?.adopt()
         if !connectionsStay {
             for endpoint in endpoints { endpoint.retire() }
             endpoints = []
@@ -53,6 +71,9 @@ final class BackendPool {
 
     /// The backend is gone.
     func retire() {
+        keeper?.retire()
+        keeper = nil
+        refuseWaiters()
         for name in names { name.cancel() }
         names = []
         for endpoint in endpoints { endpoint.retire() }
@@ -110,6 +131,8 @@ final class BackendPool {
         case (_, .roundRobin): balancer = .roundRobin(RoundRobin(weights: weights, start: worker.random.next()))
         default: balancer = .leastRequest(LeastRequest(weights: weights))
         }
+        availabilityChanged()
+        keeper?.follow(fresh)
     }
 
     /// The endpoint for the next request.
@@ -132,6 +155,7 @@ final class BackendPool {
     /// A connection or stream for one attempt of `exchange`, if wanted none that may have gone stale
     /// (`fresh`), at another endpoint than number `avoided` if there is one.
     func attach(_ exchange: Exchange, fresh: Bool, avoiding avoided: Int) -> Attachment {
+        if isGuarded { return attachGuarded(exchange, fresh: fresh, avoiding: avoided) }
         switch pick() {
         case .failure(let failure): return .failed(failure.reason, endpoint: -1)
         case .success(let endpoint):
@@ -140,6 +164,9 @@ final class BackendPool {
             return chosen.attach(exchange, fresh: fresh)
         }
     }
+
+    /// Endpoints were ejected, became unhealthy, or are back.
+    func availabilityChanged() { keeper?.reschedule() }
 
     /// A request begins or ends at endpoint `index`.
     func count(_ change: Int32, at index: Int) {

@@ -10,12 +10,14 @@ final class EndpointPool {
     /// The address as text, for the log.
     let text: [UInt8]
     var backend: ServedBackend
+    /// What all loops know of it together.
+    let share: EndpointShare
     /// Position in the backend's list; negative once it is not there any more.
     var index = -1
     var weight = 1
     /// The backend's pool, until this endpoint is retired.
     private var owner: Link<BackendPool>?
-    private let worker: Worker
+    let worker: Worker
     private let metricsSlot: Int
     private var idle: Link<HTTP1Upstream>?
     private(set) var idleCount = 0
@@ -27,6 +29,7 @@ final class EndpointPool {
         self.address = address
         self.backend = backend
         self.owner = Link(owner)
+        share = backend.share.join(address)
         worker = owner.worker
         metricsSlot = owner.metricsSlot
         text = Array(address.description.utf8)
@@ -110,12 +113,17 @@ final class EndpointPool {
         guard backend.connections.open(limit: backend.limits.maxConnections) else {
             return .failed(.upstreamConnectionLimit)
         }
+        guard share.connections.open(limit: backend.limits.endpoint.maxConnections) else {
+            backend.connections.close()
+            return .failed(.upstreamConnectionLimit)
+        }
         let connection: Connection
         switch Socket.connect(address) {
         case .connected(let fd): connection = Connection(fd: fd, peer: address, worker: worker)
         case .inProgress(let fd): connection = Connection(fd: fd, peer: address, worker: worker, connecting: true)
         case .failed:
             backend.connections.close()
+            share.connections.close()
             worker.metrics.upstreamConnectFailed(backend: metricsSlot, .upstreamConnectFailed)
             return .failed(.upstreamConnectFailed)
         }
@@ -153,7 +161,31 @@ final class EndpointPool {
     /// True if there is room for `connection` among the idle ones.
     func keeps(_ connection: HTTP1Upstream) -> Bool {
         !isRetired && idleCount < backend.limits.maxIdleConnections && !worker.isDraining
-            && connection.served < backend.limits.maxRequestsPerConnection ?? .max
+            && connection.served < backend.limits.maxRequestsPerConnection ?? .max && !isWantedElsewhere
+    }
+
+    /// Connections are limited, and only requests of other loops wait for one.
+    private var isWantedElsewhere: Bool {
+        guard owner?({ $0.isGuarded && $0.queue.count == 0 }) ?? false else { return false }
+        return backend.share.waiting.current > 0
+    }
+
+    /// Closes an idle connection, because others need one; false if there is none.
+    func closeOneIdle() -> Bool {
+        guard let link = idle else { return false }
+        link { $0.drain() }
+        return true
+    }
+
+    /// True if an HTTP/2 connection takes another stream.
+    var hasSharedRoom: Bool { shared.contains { $0.hasRoom } }
+
+    /// Something that is limited has become free.
+    func slotFreed() {
+        if let owner { return owner { if $0.isGuarded { $0.slotFreed() } } }
+        // The endpoint is gone from its backend, but was counted there to its last connection.
+        guard backend.share.waiting.current > 0 else { return }
+        for pool in worker.configuration.backends where pool.share === backend.share { pool.slotFreed() }
     }
 
     /// Takes an idle connection back.
@@ -191,6 +223,8 @@ final class EndpointPool {
     /// One of its connections is closed, whatever was spoken on it.
     func connectionClosed(wasEstablished: Bool) {
         connectionCount &-= 1
+        share.connections.close()
+        slotFreed()
         if wasEstablished { worker.metrics.upstreamClosed(backend: metricsSlot) }
         if isRetired && connectionCount == 0 { worker.forget(self) }
     }
@@ -215,6 +249,7 @@ final class EndpointPool {
         guard !isRetired else { return }
         isRetired = true
         owner = nil
+        backend.share.leave(share)
         index = -1
         // Kept until its last connection is closed: connections point here.
         if connectionCount > 0 { worker.keep(self) }
