@@ -24,18 +24,19 @@ final class Exchange: TimerNode {
     private(set) var state = ExchangeState()
     private(set) var downstream = DownstreamSide.none
     private var upstream = UpstreamSide.none
-    private var endpoint: EndpointPool?
+    private(set) var endpoint: EndpointPool?
     private var failedEndpoint = -1
     /// A mirrored copy belongs to nobody: it keeps itself until it is over.
     private var keepsItself: Exchange?
     /// The configuration that this exchange began with, to its end.
-    private var configuration: LoopConfiguration?
-    private var served: ServedListener?
-    private var compiledRule: CompiledRule?
+    private(set) var configuration: LoopConfiguration?
+    private(set) var served: ServedListener?
+    private(set) var compiledRule: CompiledRule?
     private var listener = 0
     private var rule = -1
     private var share = 0
-    private var backend = -1
+    private(set) var backend = -1
+    var placement = ExchangePlacement()
     var upgrade = Upgrade.none
     private var mirrors: [Exchange] = []
     private(set) var deadlines = Deadlines()
@@ -122,7 +123,7 @@ final class Exchange: TimerNode {
         if case .respond(let reason) = compiled.filters.applyRequest(request, answer: response, facts: facts) {
             return answerFromFilter(reason)
         }
-        switch compiled.split.choose(worker.random.next()) {
+        switch choose(compiled) {
         case .none: return answer(.backendNotConfigured)
         case .notValid: return answer(.backendNotValid)
         case .backend(let index, let share):
@@ -249,6 +250,7 @@ final class Exchange: TimerNode {
             let own = compiled.split.shares[share].filters
             if own.changesResponse { own.applyResponse(response, request: request) }
         }
+        tellPlacement()
         downstream.respond(response, to: request, hasBody: response.bodyLength != .none)
     }
 
@@ -405,6 +407,7 @@ final class Exchange: TimerNode {
 
     private func openTunnel() {
         upgrade.complete(request: request, response: response)
+        tellPlacement()
         downstream.openTunnel(response)
         downstream.sendBody()
         upstream.sendBody()
@@ -436,6 +439,7 @@ final class Exchange: TimerNode {
             if !deadlines.endsInSilence { account.reason = account.reason ?? reason }
             return downstreamGivenUp()
         }
+        finishAttempt(status: account.status)
         detachUpstream()
         perform(state.answer(reason))
     }
@@ -476,6 +480,7 @@ final class Exchange: TimerNode {
         share = 0
         backend = -1
         upgrade = .none
+        placement = ExchangePlacement()
         account.reset()
         failedEndpoint = -1
         attempt.release(reusable: reusable)
@@ -490,6 +495,7 @@ final class Exchange: TimerNode {
     private func finishAttempt(status: Int) {
         guard let pool = endpoint else { return }
         pool.attemptFinished(status: status, nanoseconds: worker.loop.now.nanoseconds(since: account.attemptStarted))
+        observe(pool, status: status)
     }
 
     var metricsListener: Int { configuration?.listenerSlot(listener) ?? -1 }

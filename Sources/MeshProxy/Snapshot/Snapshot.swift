@@ -172,12 +172,15 @@ final class ServedBackend: Sendable {
     let tls: TLSClientContext?
     /// The longest time between two resolutions of an endpoint's name.
     let resolutionInterval: Duration
+    /// Where the proxy stands.
+    let zone: String?
     /// Connections to it, over all loops.
     let connections: ConnectionCounter
 
     init(_ backend: Backend, _ settings: ProxySettings, previous: ServedBackend?) throws(ProxyError) {
         model = backend
         resolutionInterval = settings.resolutionInterval
+        zone = settings.zone
         connections = previous?.connections ?? ConnectionCounter()
         if let previous, previous.model.tls == backend.tls, previous.model.protocol == backend.protocol {
             tls = previous.tls

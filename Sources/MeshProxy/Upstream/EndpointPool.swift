@@ -12,7 +12,10 @@ final class EndpointPool {
     var backend: ServedBackend
     /// Position in the backend's list; negative once it is not there any more.
     var index = -1
+    /// The configured one.
     var weight = 1
+    /// What the balancer and sessions call it.
+    let identity: UInt64
     /// The backend's pool, until this endpoint is retired.
     private var owner: Link<BackendPool>?
     private let worker: Worker
@@ -29,7 +32,9 @@ final class EndpointPool {
         self.owner = Link(owner)
         worker = owner.worker
         metricsSlot = owner.metricsSlot
-        text = Array(address.description.utf8)
+        let text = Array(address.description.utf8)
+        self.text = text
+        identity = owner.balancer.identity(text.span)
     }
 
     // MARK: Attempts
@@ -117,6 +122,7 @@ final class EndpointPool {
         case .failed:
             backend.connections.close()
             worker.metrics.upstreamConnectFailed(backend: metricsSlot, .upstreamConnectFailed)
+            observe(latency: 0, failed: true)
             return .failed(.upstreamConnectFailed)
         }
         connection.counter = backend.connections
@@ -206,6 +212,11 @@ final class EndpointPool {
         worker.metrics.attemptFinished(backend: metricsSlot, status: status, nanoseconds: nanoseconds)
     }
 
+    /// Tells the balancer how quickly the endpoint answered, or that it failed.
+    func observe(latency: UInt64, failed: Bool) {
+        owner? { $0.balancer.observe(index, latency: latency, failed: failed, now: worker.loop.now) }
+    }
+
     func connectFailed(_ reason: Reason) { worker.metrics.upstreamConnectFailed(backend: metricsSlot, reason) }
 
     // MARK: Ending
@@ -228,6 +239,6 @@ final class EndpointPool {
     }
 
     var summary: (idle: Int, connections: Int, active: Int) {
-        (idleCount, connectionCount, owner?({ $0.activeCount(at: index) }) ?? 0)
+        (idleCount, connectionCount, owner?({ $0.balancer.activeCount(at: index) }) ?? 0)
     }
 }
