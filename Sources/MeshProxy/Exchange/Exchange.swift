@@ -24,7 +24,7 @@ final class Exchange: TimerNode {
     private(set) var state = ExchangeState()
     private(set) var downstream = DownstreamSide.none
     private var upstream = UpstreamSide.none
-    private var endpoint: EndpointPool?
+    private(set) var endpoint: EndpointPool?
     private var failedEndpoint = -1
     /// What the attempt has taken of its backend's limits.
     var admission: Admission = []
@@ -35,12 +35,13 @@ final class Exchange: TimerNode {
     private var keepsItself: Exchange?
     /// The configuration that this exchange began with, to its end.
     private(set) var configuration: LoopConfiguration?
-    private var served: ServedListener?
-    private var compiledRule: CompiledRule?
+    private(set) var served: ServedListener?
+    private(set) var compiledRule: CompiledRule?
     private var listener = 0
     private var rule = -1
     private var share = 0
     private(set) var backend = -1
+    var placement = ExchangePlacement()
     var upgrade = Upgrade.none
     private var mirrors: [Exchange] = []
     private(set) var deadlines = Deadlines()
@@ -127,7 +128,7 @@ final class Exchange: TimerNode {
         if case .respond(let reason) = compiled.filters.applyRequest(request, answer: response, facts: facts) {
             return answerFromFilter(reason)
         }
-        switch compiled.split.choose(worker.random.next()) {
+        switch choose(compiled) {
         case .none: return answer(.backendNotConfigured)
         case .notValid: return answer(.backendNotValid)
         case .backend(let index, let share):
@@ -312,6 +313,7 @@ final class Exchange: TimerNode {
             let own = compiled.split.shares[share].filters
             if own.changesResponse { own.applyResponse(response, request: request) }
         }
+        tellPlacement()
         downstream.respond(response, to: request, hasBody: response.bodyLength != .none)
     }
 
@@ -468,6 +470,7 @@ final class Exchange: TimerNode {
 
     private func openTunnel() {
         upgrade.complete(request: request, response: response)
+        tellPlacement()
         downstream.openTunnel(response)
         downstream.sendBody()
         upstream.sendBody()
@@ -499,6 +502,7 @@ final class Exchange: TimerNode {
             if !deadlines.endsInSilence { account.reason = account.reason ?? reason }
             return downstreamGivenUp()
         }
+        finishAttempt(status: account.status)
         detachUpstream(outcome(ofExpiry: reason))
         perform(state.answer(reason))
     }
@@ -537,6 +541,7 @@ final class Exchange: TimerNode {
         share = 0
         backend = -1
         upgrade = .none
+        placement = ExchangePlacement()
         account.reset()
         failedEndpoint = -1
         attempt.release(reusable: reusable)
@@ -551,6 +556,7 @@ final class Exchange: TimerNode {
     private func finishAttempt(status: Int) {
         guard let pool = endpoint else { return }
         pool.attemptFinished(status: status, nanoseconds: worker.loop.now.nanoseconds(since: account.attemptStarted))
+        observe(pool, status: status)
     }
 
     var metricsListener: Int { configuration?.listenerSlot(listener) ?? -1 }

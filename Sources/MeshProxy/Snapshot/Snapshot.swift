@@ -172,12 +172,15 @@ final class ServedBackend: Sendable {
     let tls: TLSClientContext?
     /// The longest time between two resolutions of an endpoint's name.
     let resolutionInterval: Duration
+    /// Where the proxy stands.
+    let zone: String?
     /// What all loops know of it together.
     let share: BackendShare
 
     init(_ backend: Backend, _ settings: ProxySettings, previous: ServedBackend?) throws(ProxyError) {
         model = backend
         resolutionInterval = settings.resolutionInterval
+        zone = settings.zone
         share = previous?.share ?? BackendShare(backend)
         if let previous, previous.model.tls == backend.tls, previous.model.protocol == backend.protocol {
             tls = previous.tls

@@ -112,30 +112,31 @@ extension BackendPool {
         }
     }
 
-    /// At the endpoint that is next, or if that has reached a limit of its own, at another one.
+    /// At the endpoint that is next, or if that has reached a limit of its own, at the one after it.
     private func attachAnywhere(
         _ exchange: Exchange, _ fresh: Bool, _ avoided: Int, _ taken: inout Admission
     ) -> Attachment {
-        let chosen: EndpointPool
-        switch pick(for: exchange, avoiding: TriedEndpoints(avoided)) {
-        case .failure(let failure): return .failed(failure.reason, endpoint: -1)
-        case .success(let endpoint): chosen = endpoint
+        var full: [Int] = []
+        var limit: Reason?
+        defer {
+            for index in full { balancer.setAvailable(true, of: index, .limit, now: worker.loop.now) }
         }
-        let first = attach(exchange, to: chosen, fresh: fresh, &taken)
-        guard case .failed(let reason, let index) = first, reason.isLimit else {
-            if case .failed(.upstreamConnectFailed, _) = first { noteConnectFailure(at: chosen, taken) }
-            return first
+        while full.count < endpoints.count {
+            let chosen: EndpointPool
+            switch pick(for: exchange, avoiding: TriedEndpoints(avoided)) {
+            case .failure(let failure): return .failed(limit ?? failure.reason, endpoint: -1)
+            case .success(let endpoint): chosen = endpoint
+            }
+            let attachment = attach(exchange, to: chosen, fresh: fresh, &taken)
+            guard case .failed(let reason, _) = attachment, reason.isLimit else {
+                if case .failed(.upstreamConnectFailed, _) = attachment { noteConnectFailure(at: chosen, taken) }
+                return attachment
+            }
+            limit = limit ?? reason
+            full.append(chosen.index)
+            balancer.setAvailable(false, of: chosen.index, .limit, now: worker.loop.now)
         }
-        var step = 1
-        while step < endpoints.count {
-            let other = endpoints[(max(index, 0) &+ step) % endpoints.count]
-            step &+= 1
-            guard other.share.isAvailable, other.mayHaveRoom else { continue }
-            let attachment = attach(exchange, to: other, fresh: fresh, &taken)
-            if case .failed(let reason, _) = attachment, reason.isLimit { continue }
-            return attachment
-        }
-        return .failed(reason, endpoint: -1)
+        return .failed(limit ?? .noEndpoint, endpoint: -1)
     }
 
     private func attach(
@@ -174,16 +175,6 @@ extension Reason {
 // MARK: - Out
 
 extension EndpointPool {
-    /// True if a limit of the endpoint's or the backend's does not rule a request out from the start.
-    var mayHaveRoom: Bool {
-        let limits = backend.limits
-        if let most = limits.endpoint.maxRequests, share.requests.current >= most { return false }
-        let isFull =
-            backend.connections.current >= limits.maxConnections ?? .max
-            || share.connections.current >= limits.endpoint.maxConnections ?? .max
-        return !isFull || idleCount > 0 || hasSharedRoom
-    }
-
     /// An attempt that was admitted is over: gives back what it took, and lets those learn who want to.
     func giveBack(_ admission: Admission, _ result: AttemptResult) {
         let backend = backend

@@ -14,7 +14,10 @@ final class EndpointPool {
     let share: EndpointShare
     /// Position in the backend's list; negative once it is not there any more.
     var index = -1
+    /// The configured one.
     var weight = 1
+    /// What the balancer and sessions call it.
+    let identity: UInt64
     /// The backend's pool, until this endpoint is retired.
     private var owner: Link<BackendPool>?
     let worker: Worker
@@ -32,7 +35,9 @@ final class EndpointPool {
         share = backend.share.join(address)
         worker = owner.worker
         metricsSlot = owner.metricsSlot
-        text = Array(address.description.utf8)
+        let text = Array(address.description.utf8)
+        self.text = text
+        identity = owner.balancer.identity(text.span)
     }
 
     // MARK: Attempts
@@ -125,6 +130,7 @@ final class EndpointPool {
             backend.connections.close()
             share.connections.close()
             worker.metrics.upstreamConnectFailed(backend: metricsSlot, .upstreamConnectFailed)
+            observe(latency: 0, failed: true)
             return .failed(.upstreamConnectFailed)
         }
         connection.counter = backend.connections
@@ -176,9 +182,6 @@ final class EndpointPool {
         link { $0.drain() }
         return true
     }
-
-    /// True if an HTTP/2 connection takes another stream.
-    var hasSharedRoom: Bool { shared.contains { $0.hasRoom } }
 
     /// Something that is limited has become free.
     func slotFreed() {
@@ -240,6 +243,11 @@ final class EndpointPool {
         worker.metrics.attemptFinished(backend: metricsSlot, status: status, nanoseconds: nanoseconds)
     }
 
+    /// Tells the balancer how quickly the endpoint answered, or that it failed.
+    func observe(latency: UInt64, failed: Bool) {
+        owner? { $0.balancer.observe(index, latency: latency, failed: failed, now: worker.loop.now) }
+    }
+
     func connectFailed(_ reason: Reason) { worker.metrics.upstreamConnectFailed(backend: metricsSlot, reason) }
 
     // MARK: Ending
@@ -263,6 +271,6 @@ final class EndpointPool {
     }
 
     var summary: (idle: Int, connections: Int, active: Int) {
-        (idleCount, connectionCount, owner?({ $0.activeCount(at: index) }) ?? 0)
+        (idleCount, connectionCount, owner?({ $0.balancer.activeCount(at: index) }) ?? 0)
     }
 }
