@@ -87,6 +87,14 @@ public enum Reason: String, CaseIterable, Sendable {
     case upstreamTimeout = "upstream_timeout"
     /// The backend has as many connections as it may.
     case upstreamConnectionLimit = "upstream_connection_limit"
+    /// The backend has as many requests in flight as it may.
+    case upstreamRequestLimit = "upstream_request_limit"
+    /// As many requests wait for the backend as may.
+    case upstreamPendingLimit = "upstream_pending_limit"
+    /// The request waited for the backend for as long as it may.
+    case upstreamPendingTimeout = "upstream_pending_timeout"
+    /// The backend has as many requests in flight as it was found to take without getting slower.
+    case concurrencyLimit = "concurrency_limit"
     /// The endpoint did not accept the protocol upgrade.
     case upgradeRefused = "upgrade_refused"
     /// The proxy is shutting down.
@@ -150,8 +158,9 @@ public enum Reason: String, CaseIterable, Sendable {
         case .corsPreflight: 200
         case .backendNotValid, .backendNotConfigured, .internalError: 500
         case .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
-            .upstreamTlsFailed, .upstreamRefusedStream, .upstreamConnectionLimit, .draining, .overloaded,
-            .notConfigured, .faultInjected:
+            .upstreamTlsFailed, .upstreamRefusedStream, .upstreamConnectionLimit, .upstreamRequestLimit,
+            .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .draining, .overloaded, .notConfigured,
+            .faultInjected:
             503
         case .upstreamClosed, .upstreamReset, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .upgradeRefused: 502
         case .downstreamClosed, .downstreamReset: 499
@@ -169,7 +178,7 @@ public enum Reason: String, CaseIterable, Sendable {
             .bodyLengthMismatch, .invalidHost, .hostMismatch, .invalidPath, .uriTooLong, .expectationFailed:
             3
         case .unsupportedTransferCoding, .unsupportedHTTPVersion, .connectRefused, .routeNotFound: 12
-        case .headersTooLarge, .tooManyHeaders, .bodyTooLarge, .overloaded, .rateLimited: 8
+        case .headersTooLarge, .tooManyHeaders, .bodyTooLarge, .rateLimited: 8
         case .headerTimeout, .bodyTooSlow, .idleTimeout, .requestTimeout, .deadlineExceeded, .upstreamTimeout: 4
         case .misdirectedRequest: 5
         case .redirected, .corsPreflight, .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout,
@@ -181,7 +190,8 @@ public enum Reason: String, CaseIterable, Sendable {
             13
         case .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
             .upstreamTlsFailed, .upstreamClosed, .upstreamReset, .upstreamRefusedStream, .upstreamConnectionLimit,
-            .upgradeRefused, .draining, .notConfigured, .faultInjected:
+            .upstreamRequestLimit, .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .upgradeRefused,
+            .draining, .overloaded, .notConfigured, .faultInjected:
             14
         case .downstreamClosed, .downstreamReset: 1
         case .clientCertificateRequired: 16
@@ -275,6 +285,14 @@ public enum Reason: String, CaseIterable, Sendable {
             "The endpoint took longer than timeouts.backendRequest or retry.perTryTimeout."
         case .upstreamConnectionLimit:
             "The backend has as many connections as it may."
+        case .upstreamRequestLimit:
+            "The backend has as many requests in flight as it may."
+        case .upstreamPendingLimit:
+            "As many requests wait for the backend as may."
+        case .upstreamPendingTimeout:
+            "The request waited for the backend for as long as it may."
+        case .concurrencyLimit:
+            "The backend has as many requests in flight as it was found to take without getting slower."
         case .upgradeRefused:
             "The endpoint did not accept the protocol upgrade."
         case .draining:

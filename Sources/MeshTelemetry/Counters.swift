@@ -195,6 +195,8 @@ struct BackendCounters: ForgettableCounters, Sendable {
     var reused: UInt64 = 0
     var active = 0
     var pending = 0
+    var waits = Histogram()
+    var refusals = Tally<Reason>()
     var replays: UInt64 = 0
     var failures = Tally<Reason>()
     var retries = Tally<RetryEvent>()
@@ -216,6 +218,8 @@ struct BackendCounters: ForgettableCounters, Sendable {
         reused &+= other.reused
         active &+= other.active
         pending &+= other.pending
+        waits.merge(other.waits)
+        refusals.merge(other.refusals)
         replays &+= other.replays
         failures.merge(other.failures)
         retries.merge(other.retries)

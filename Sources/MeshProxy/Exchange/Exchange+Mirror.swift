@@ -6,6 +6,8 @@ import MeshTraffic
 extension Exchange {
     /// Sends copies to `targets`, by their percentage: fire and forget, never felt by the caller.
     func mirror(_ targets: [Mirror]) {
+        // Copies are of no use to anybody who waits.
+        if worker.overload.level > 0 { return }
         for target in targets where UInt64(target.numerator) > worker.random.next() % UInt64(target.denominator) {
             let copy = worker.leaseExchange()
             mirrors.append(copy)

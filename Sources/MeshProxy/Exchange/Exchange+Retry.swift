@@ -90,7 +90,8 @@ extension Exchange {
     /// The wait is over.
     func attemptAgain() {
         // What did not come by now of the response before is not waited for.
-        detachUpstream()
+        detachUpstream(outcomeOfResponse)
+        retrying.isPutAside = false
         startAttempt(fresh: true)
     }
 
@@ -127,10 +128,11 @@ extension Exchange {
     /// to their end before the next attempt does.
     private func putAside() {
         finishAttempt(status: response.status)
+        retrying.isPutAside = true
         let kept = self.kept ?? KeptResponse(pools: worker.pools)
         self.kept = kept
         kept.begin(response)
-        if !state.requestSent { detachUpstream() }
+        if !state.requestSent { detachUpstream(outcomeOfResponse) }
     }
 
     /// Bytes of a response that was put aside.
@@ -138,7 +140,7 @@ extension Exchange {
         guard let kept else { return responseBody.reset() }
         guard kept.take(responseBody) else {
             kept.drop()
-            return detachUpstream()
+            return detachUpstream(outcomeOfResponse)
         }
         upstream.responseTaken(count)
     }
@@ -146,7 +148,7 @@ extension Exchange {
     /// The response that was put aside is complete.
     func putAsideEnded(hasTrailers: Bool) {
         if let kept { kept.end(hasTrailers ? responseTrailers : nil) }
-        detachUpstream(reusable: state.requestSent)
+        detachUpstream(outcomeOfResponse, reusable: state.requestSent)
     }
 
     /// All attempts failed: true if the client gets a response that was put aside, and no answer of the proxy's.

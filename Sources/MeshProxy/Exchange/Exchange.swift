@@ -26,16 +26,22 @@ final class Exchange: TimerNode {
     private(set) var upstream = UpstreamSide.none
     private(set) var endpoint: EndpointPool?
     var failedEndpoint = -1
+    /// What the attempt has taken of its backend's limits.
+    var admission: Admission = []
+    /// The attempt waits for one of them.
+    var isWaiting = false
+    var ticket: PendingTicket?
     /// A mirrored copy belongs to nobody: it keeps itself until it is over.
     var keepsItself: Exchange?
     /// The configuration that this exchange began with, to its end.
     var configuration: LoopConfiguration?
     var served: ServedListener?
-    private var compiledRule: CompiledRule?
+    private(set) var compiledRule: CompiledRule?
     var listener = 0
     private var rule = -1
     private var share = 0
     var backend = -1
+    var placement = ExchangePlacement()
     var upgrade = Upgrade.none
     var mirrors: [Exchange] = []
     var deadlines = Deadlines()
@@ -129,7 +135,7 @@ final class Exchange: TimerNode {
         if case .respond(let reason) = compiled.filters.applyRequest(request, answer: response, facts: facts) {
             return answerFromFilter(reason)
         }
-        switch compiled.split.choose(worker.random.next()) {
+        switch choose(compiled) {
         case .none: return answer(.backendNotConfigured)
         case .notValid: return answer(.backendNotValid)
         case .backend(let index, let share):
@@ -142,6 +148,7 @@ final class Exchange: TimerNode {
         }
         account.slot = configuration?.slot(listener: listener, rule: rule, share: share) ?? account.slot
         plan = configuration?.snapshot.plans.plan(listener: listener, rule: rule, share: share)
+        if worker.overload.level > 0 && isShed(compiled) { return answer(.overloaded) }
         admit(compiled.filters.mirrors, own.mirrors)
     }
 
@@ -168,31 +175,62 @@ final class Exchange: TimerNode {
         deadlines.attempt(now: worker.loop.now)
         rearm()
         account.attempt(at: worker.loop.now)
-        announceAttempt()
+        attach(pool, fresh: fresh, avoiding: avoided)
+    }
+
+    /// False if the attempt has to wait.
+    @discardableResult
+    func attach(_ pool: BackendPool, fresh: Bool, avoiding avoided: Int) -> Bool {
         switch pool.attach(self, fresh: fresh, avoiding: avoided) {
+        case .waiting:
+            isWaiting = true
+            // The attempt's own clock starts with the attempt.
+            deadlines.responseEnded()
+            return false
         case .failed(let reason, let endpoint):
+            leaveQueue()
             failedEndpoint = endpoint
             upstreamFailed(endpoint >= 0 && pool.endpoints.count > 1 ? .unprocessed(reason) : .failed(reason))
         case .http1(let connection):
+            leaveQueue()
+            announceAttempt()
             upstream = .http1(Link(connection))
             connection.begin(self)
         case .http2(let stream):
+            leaveQueue()
+            announceAttempt()
             upstream = .http2(Link(stream))
             stream.begin(self)
         }
+        return true
     }
 
     /// The endpoint of the attempt is `endpoint`.
     func attached(to endpoint: EndpointPool) { self.endpoint = endpoint }
 
-    /// Lets go of the attempt.
-    func detachUpstream(reusable: Bool = false) {
+    /// Lets go of the attempt, which came to `outcome`.
+    func detachUpstream(_ outcome: AttemptOutcome = .none, reusable: Bool = false) {
         let side = upstream
         upstream = .none
-        endpoint?.detach()
-        if let endpoint { account.endpoint = endpoint.text }
-        endpoint = nil
+        leaveEndpoint(outcome)
         side.release(reusable: reusable)
+    }
+
+    private func leaveEndpoint(_ outcome: AttemptOutcome) {
+        leaveQueue()
+        guard let endpoint else { return }
+        endpoint.detach()
+        account.endpoint = endpoint.text
+        self.endpoint = nil
+        if admission.isEmpty { return }
+        let taken = admission
+        admission = []
+        let now = worker.loop.now.nanoseconds(since: account.attemptStarted)
+        endpoint.giveBack(
+            taken,
+            AttemptResult(
+                outcome: outcome, started: account.attemptStarted,
+                nanoseconds: account.firstByte > 0 ? account.firstByte : now))
     }
 
     /// True while the client may be read on: what it sent and the endpoint has not taken is bounded.
@@ -279,6 +317,7 @@ final class Exchange: TimerNode {
             let own = compiled.split.shares[share].filters
             if own.changesResponse { own.applyResponse(response, request: request) }
         }
+        tellPlacement()
         downstream.respond(response, to: request, hasBody: response.bodyLength != .none)
     }
 
@@ -363,15 +402,15 @@ final class Exchange: TimerNode {
     /// The attempt failed.
     func upstreamFailed(_ failure: ExchangeState.Failure) {
         // What is left of a response that was put aside.
-        if state.phase == .pausing { return detachUpstream() }
+        if state.phase == .pausing { return detachUpstream(outcomeOfResponse) }
         finishAttempt(status: 0)
         let isIdempotent = request.method.isIdempotent
         if plan?.retry != nil && !state.mayReplay(failure, isIdempotent: isIdempotent) {
-            if let cause = RetryCause(failure), tryAgain(cause) { return detachUpstream() }
-            detachUpstream()
+            if let cause = RetryCause(failure), tryAgain(cause) { return detachUpstream(AttemptOutcome(failure)) }
+            detachUpstream(AttemptOutcome(failure))
             if answersWithKept(failure.reason) { return }
         }
-        detachUpstream()
+        detachUpstream(AttemptOutcome(failure))
         perform(state.fail(failure, isIdempotent: isIdempotent))
     }
 
@@ -384,36 +423,6 @@ final class Exchange: TimerNode {
 
     /// Answers the client itself, and says why.
     func answer(_ reason: Reason) { perform(state.answer(reason)) }
-
-    private func answerFromFilter(_ reason: Reason) {
-        guard case .answer = state.answer(reason) else { return }
-        account.reason = reason
-        finishAnswer()
-    }
-
-    private func write(_ reason: Reason) {
-        account.reason = reason
-        detachUpstream()
-        LocalAnswer.write(reason, for: request, into: response, body: responseBody, pools: worker.pools)
-        finishAnswer()
-    }
-
-    /// The answer is in ``response`` and ``responseBody``.
-    func finishAnswer() {
-        account.answered(response)
-        account.responseBytes = responseBody.byteCount
-        responseBody.end()
-        responseTrailers.reset()
-        downstream.respond(response, to: request, hasBody: response.bodyLength != .none)
-        downstream.sendBody()
-    }
-
-    /// Sends an answer that is no error: the admin endpoint's.
-    func answer(_ content: AdminAnswer) {
-        guard case .answer = state.answer(.internalError) else { return }
-        LocalAnswer.write(content, for: request, into: response, body: responseBody, pools: worker.pools)
-        finishAnswer()
-    }
 
     func perform(_ action: ExchangeState.Action) {
         switch action {
@@ -441,15 +450,6 @@ final class Exchange: TimerNode {
         }
     }
 
-    private func endWithTrailers(_ reason: Reason) {
-        account.reason = reason
-        detachUpstream()
-        LocalAnswer.writeStatus(reason, into: responseTrailers)
-        account.trailers(responseTrailers, hasTrailers: true)
-        responseBody.end()
-        downstream.sendBody()
-    }
-
     /// HTTP/1.0 clients do not know 1xx.
     private func inform() {
         guard request.version != .http10 else { return }
@@ -459,6 +459,7 @@ final class Exchange: TimerNode {
 
     private func openTunnel() {
         upgrade.complete(request: request, response: response)
+        tellPlacement()
         downstream.openTunnel(response)
         downstream.sendBody()
         upstream.sendBody()
@@ -501,7 +502,8 @@ final class Exchange: TimerNode {
             return downstreamGivenUp()
         }
         if reason == .upstreamTimeout { return upstreamFailed(.failed(reason)) }
-        detachUpstream()
+        finishAttempt(status: account.status)
+        detachUpstream(outcome(ofExpiry: reason))
         perform(state.answer(reason))
     }
 
@@ -518,13 +520,11 @@ final class Exchange: TimerNode {
 
     /// Lets go of both sides, accounts, and is new.
     private func finish(_ side: DownstreamSide) {
-        finishAttempt(status: account.status)
+        if !retrying.isPutAside { finishAttempt(status: account.status) }
         let attempt = upstream
         let reusable = state.leftCleanly
         upstream = .none
-        endpoint?.detach()
-        if let endpoint { account.endpoint = endpoint.text }
-        endpoint = nil
+        leaveEndpoint(outcomeOfResponse)
         downstream = .none
         // One store: the node stays where it is filed, and is moved by the next exchange.
         worker.loop.schedule(self, at: .never)
@@ -541,6 +541,7 @@ final class Exchange: TimerNode {
         share = 0
         backend = -1
         upgrade = .none
+        placement = ExchangePlacement()
         account.reset()
         failedEndpoint = -1
         if plan != nil {
@@ -561,6 +562,7 @@ final class Exchange: TimerNode {
     func finishAttempt(status: Int) {
         guard let pool = endpoint else { return }
         pool.attemptFinished(status: status, nanoseconds: worker.loop.now.nanoseconds(since: account.attemptStarted))
+        observe(pool, status: status)
     }
 
     var metricsListener: Int { configuration?.listenerSlot(listener) ?? -1 }

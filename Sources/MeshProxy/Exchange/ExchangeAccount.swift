@@ -40,6 +40,9 @@ struct ExchangeAccount {
         grpcStatus = -1
     }
 
+    /// An attempt that waited for a limit starts.
+    mutating func attemptAdmitted(at now: Instant) { attemptStarted = now }
+
     /// The endpoint's final head arrived.
     mutating func responded(_ head: MessageHead, at now: Instant) {
         firstByte = now.nanoseconds(since: attemptStarted)

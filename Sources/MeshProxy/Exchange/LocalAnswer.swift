@@ -31,6 +31,7 @@ enum LocalAnswer {
             "{\"type\":\"about:blank\",\"status\":\(head.status),\"reason\":\"\(reason.rawValue)\","
             + "\"detail\":\"\(reason.sentence.escapedQuotes)\"}\n"
         head.append(.xMartletReason, value: Array(reason.rawValue.utf8).span)
+        if reason == .overloaded { head.append(.retryAfter, value: ("1" as StaticString).bytes) }
         if reason == .connectRefused {
             head.append(.allow, value: ("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH" as StaticString).bytes)
         }

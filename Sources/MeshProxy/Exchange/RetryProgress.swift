@@ -13,6 +13,8 @@ struct RetryProgress {
     private(set) var taken = 0
     /// Body bytes that any attempt has taken: the client was told of these.
     private var takenBefore = 0
+    /// The attempt's response is put aside: it is counted already.
+    var isPutAside = false
     /// A place in the retry budget is taken.
     var hasPermit = false
 

@@ -5,7 +5,7 @@ extension BackendPool {
     /// why there is none.
     func beginRetry() -> RetryVerdict.Refusal? {
         var active = 0
-        for endpoint in endpoints { active &+= activeCount(at: endpoint.index) }
+        for endpoint in endpoints { active &+= balancer.activeCount(at: endpoint.index) }
         return retryGate.begin(
             backend.model.retryBudget, maxRetries: backend.limits.maxRetries, active: active, shared: backend.retries)
     }
