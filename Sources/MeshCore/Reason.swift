@@ -43,6 +43,12 @@ public enum Reason: String, CaseIterable, Sendable {
     case idleTimeout = "idle_timeout"
     /// The whole request took longer than timeouts.request.
     case requestTimeout = "request_timeout"
+    /// The time that the caller gave is over.
+    case deadlineExceeded = "deadline_exceeded"
+    /// There were more requests than a rate limit allows.
+    case rateLimited = "rate_limited"
+    /// The request failed on purpose.
+    case faultInjected = "fault_injected"
     /// This connection's certificate or listener does not serve the host.
     case misdirectedRequest = "misdirected_request"
     /// No route matches the request.
@@ -75,10 +81,18 @@ public enum Reason: String, CaseIterable, Sendable {
     case upstreamMalformedResponse = "upstream_malformed_response"
     /// The endpoint's response head is larger than the limit.
     case upstreamHeadersTooLarge = "upstream_headers_too_large"
-    /// The endpoint took longer than timeouts.backendRequest.
+    /// The endpoint took longer than timeouts.backendRequest or retry.perTryTimeout.
     case upstreamTimeout = "upstream_timeout"
     /// The backend has as many connections as it may.
     case upstreamConnectionLimit = "upstream_connection_limit"
+    /// The backend has as many requests in flight as it may.
+    case upstreamRequestLimit = "upstream_request_limit"
+    /// As many requests wait for the backend as may.
+    case upstreamPendingLimit = "upstream_pending_limit"
+    /// The request waited for the backend for as long as it may.
+    case upstreamPendingTimeout = "upstream_pending_timeout"
+    /// The backend has as many requests in flight as it was found to take without getting slower.
+    case concurrencyLimit = "concurrency_limit"
     /// The endpoint did not accept the protocol upgrade.
     case upgradeRefused = "upgrade_refused"
     /// The proxy, or this listener, is shutting down.
@@ -134,15 +148,17 @@ public enum Reason: String, CaseIterable, Sendable {
         case .expectationFailed: 417
         case .connectRefused: 405
         case .headerTimeout, .bodyTooSlow, .idleTimeout: 408
-        case .requestTimeout, .upstreamTimeout: 504
+        case .requestTimeout, .deadlineExceeded, .upstreamTimeout: 504
+        case .rateLimited: 429
         case .misdirectedRequest: 421
         case .routeNotFound: 404
         case .redirected: 302
         case .corsPreflight: 200
         case .backendNotValid, .backendNotConfigured, .internalError: 500
         case .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
-            .upstreamTlsFailed, .upstreamRefusedStream, .upstreamConnectionLimit, .draining, .overloaded,
-            .notConfigured:
+            .upstreamTlsFailed, .upstreamRefusedStream, .upstreamConnectionLimit, .upstreamRequestLimit,
+            .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .draining, .overloaded, .notConfigured,
+            .faultInjected:
             503
         case .upstreamClosed, .upstreamReset, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .upgradeRefused: 502
         case .downstreamClosed, .downstreamReset: 499
@@ -160,8 +176,8 @@ public enum Reason: String, CaseIterable, Sendable {
             .invalidHost, .hostMismatch, .invalidPath, .uriTooLong, .expectationFailed:
             3
         case .unsupportedTransferCoding, .unsupportedHTTPVersion, .connectRefused, .routeNotFound: 12
-        case .headersTooLarge, .tooManyHeaders, .bodyTooLarge, .overloaded: 8
-        case .headerTimeout, .bodyTooSlow, .idleTimeout, .requestTimeout, .upstreamTimeout: 4
+        case .headersTooLarge, .tooManyHeaders, .bodyTooLarge, .rateLimited: 8
+        case .headerTimeout, .bodyTooSlow, .idleTimeout, .requestTimeout, .deadlineExceeded, .upstreamTimeout: 4
         case .misdirectedRequest: 5
         case .redirected, .corsPreflight, .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout,
             .sniNotFound, .proxyProtocolMalformed, .connectionIdle, .connectionLimit, .http2ProtocolError,
@@ -171,7 +187,8 @@ public enum Reason: String, CaseIterable, Sendable {
         // GRPCRoute: a reference that is not valid is UNAVAILABLE.
         case .backendNotValid, .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
             .upstreamTlsFailed, .upstreamClosed, .upstreamReset, .upstreamRefusedStream, .upstreamConnectionLimit,
-            .upgradeRefused, .draining, .notConfigured:
+            .upstreamRequestLimit, .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .upgradeRefused,
+            .draining, .overloaded, .notConfigured, .faultInjected:
             14
         case .downstreamClosed, .downstreamReset: 1
         case .clientCertificateRequired: 16
@@ -221,6 +238,12 @@ public enum Reason: String, CaseIterable, Sendable {
             "Nothing moved on the exchange for too long."
         case .requestTimeout:
             "The whole request took longer than timeouts.request."
+        case .deadlineExceeded:
+            "The time that the caller gave is over."
+        case .rateLimited:
+            "There were more requests than a rate limit allows."
+        case .faultInjected:
+            "The request failed on purpose."
         case .misdirectedRequest:
             "This connection's certificate or listener does not serve the host."
         case .routeNotFound:
@@ -254,9 +277,17 @@ public enum Reason: String, CaseIterable, Sendable {
         case .upstreamHeadersTooLarge:
             "The endpoint's response head is larger than the limit."
         case .upstreamTimeout:
-            "The endpoint took longer than timeouts.backendRequest."
+            "The endpoint took longer than timeouts.backendRequest or retry.perTryTimeout."
         case .upstreamConnectionLimit:
             "The backend has as many connections as it may."
+        case .upstreamRequestLimit:
+            "The backend has as many requests in flight as it may."
+        case .upstreamPendingLimit:
+            "As many requests wait for the backend as may."
+        case .upstreamPendingTimeout:
+            "The request waited for the backend for as long as it may."
+        case .concurrencyLimit:
+            "The backend has as many requests in flight as it was found to take without getting slower."
         case .upgradeRefused:
             "The endpoint did not accept the protocol upgrade."
         case .draining:

@@ -8,6 +8,18 @@ final class ProcessServices: Sendable {
     /// Loops without a client left, after draining began.
     let drained = Tally()
     private let writer = Mutex<LogWriter?>(nil)
+    private let workers = Mutex<[WorkerReference]>([])
+
+    /// All loops; set once, before they run.
+    var loops: [WorkerReference] {
+        get { workers.withLock { $0 } }
+        set { workers.withLock { $0 = newValue } }
+    }
+
+    /// Runs `job` on every loop but `worker`'s.
+    func tellOthers(than worker: Worker, _ job: @escaping @Sendable (Worker) -> Void) {
+        for loop in loops where loop.worker !== worker { loop.post(job) }
+    }
 
     /// The writer of the access log, to standard output; made when the first configuration wants a log. Nil if the
     /// system has no thread left for it.

@@ -48,9 +48,10 @@ public final class Proxy: Sendable {
         var workers: [WorkerReference] = []
         for loop in 0..<loops {
             let seed = Clock.wall() ^ (UInt64(loop) << 32)
-            workers.append(WorkerReference(try Worker(process: services, seed: seed)))
+            workers.append(WorkerReference(try Worker(process: services, number: loop, seed: seed)))
         }
         self.workers = workers
+        services.loops = workers
         admin = options.admin.map { _ in AdminListener(workers: workers) }
         let snapshot = try Snapshot(model, admin: admin)
         let bound = try BoundSockets(of: snapshot, besides: [], loops: loops, admin: options.admin)

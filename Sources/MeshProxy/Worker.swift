@@ -3,6 +3,7 @@ import MeshHTTP
 import MeshModel
 import MeshNet
 import MeshTelemetry
+import MeshTraffic
 
 /// One loop with everything that its connections share: buffers, pools of objects, counters, the configuration.
 final class Worker: LoopHooks {
@@ -11,6 +12,11 @@ final class Worker: LoopHooks {
     let metrics = LoopMetrics()
     let process: ProcessServices
     var random: Random
+    /// The loop that probes endpoints, and ends ejections, for all.
+    let isKeeper: Bool
+    /// Whether the proxy has too much to do, as this loop sees it.
+    var overload = OverloadState()
+    private var monitor: OverloadMonitor!
     private(set) var configuration: LoopConfiguration!
     private(set) var isDraining = false
     private var isDrained = false
@@ -20,6 +26,7 @@ final class Worker: LoopHooks {
     private var gathering: [Link<Connection>] = []
     private var resumed: [Link<Connection>] = []
     private var retired: [AnyObject] = []
+    private var toWake: [BackendPool] = []
     private var origins: [OriginKey: DownstreamOrigin] = [:]
     private var endpointsInUse: [EndpointPool] = []
     private var names: Resolver?
@@ -44,13 +51,18 @@ final class Worker: LoopHooks {
         let section: Int
     }
 
-    init(process: ProcessServices, seed: UInt64) throws(ProxyError) {
+    init(process: ProcessServices, number: Int = 0, seed: UInt64) throws(ProxyError) {
         loop = try EventLoop()
         self.process = process
+        isKeeper = number == 0
         random = Random(seed: seed)
         super.init()
         loop.hooks = self
+        monitor = OverloadMonitor(self)
     }
+
+    /// This worker as other loops know it.
+    var reference: WorkerReference { WorkerReference(self) }
 
     // MARK: Turns
 
@@ -65,7 +77,24 @@ final class Worker: LoopHooks {
     /// Keeps `object` to the end of the turn: it may be what is running.
     func retire(_ object: AnyObject) { retired.append(object) }
 
+    /// Lets requests that wait for `pool` go on, if they can, once what is happening is over.
+    func wakeLater(_ pool: BackendPool) {
+        if pool.isToWake { return }
+        pool.isToWake = true
+        toWake.append(pool)
+    }
+
+    private func wakeWaiters() {
+        let pools = toWake
+        toWake = []
+        for pool in pools {
+            pool.isToWake = false
+            pool.wakeWaiters()
+        }
+    }
+
     override func afterEvent() {
+        if !toWake.isEmpty { wakeWaiters() }
         var round = 0
         while !(dirty.isEmpty && resumed.isEmpty), round < Self.roundLimit {
             flushDirty()
@@ -106,7 +135,7 @@ final class Worker: LoopHooks {
             round &+= 1
         } while !gathering.isEmpty && round < Self.roundLimit
         // A fast pair of peers can go on for ever: others come in between.
-        if !(dirty.isEmpty && resumed.isEmpty && gathering.isEmpty) {
+        if !(dirty.isEmpty && resumed.isEmpty && gathering.isEmpty && toWake.isEmpty) {
             keepLinked()
             loop.turnAgain()
         }
@@ -137,6 +166,7 @@ final class Worker: LoopHooks {
         for pool in old.values { pool.retire() }
         let configuration = LoopConfiguration(snapshot, backends: backends, metrics: metrics)
         self.configuration = configuration
+        monitor.adopt(snapshot)
         logWriter = snapshot.logFormat.isOff ? nil : process.logWriter()
         origins = [:]
         adoptListeners(configuration, sockets)
@@ -193,6 +223,7 @@ final class Worker: LoopHooks {
     /// A connection of either side is closed.
     func closed(_ connection: Connection) {
         connection.counter?.close()
+        if connection.isProbe { return }
         if let endpoint = connection.endpoint {
             return endpoint.connectionClosed(wasEstablished: connection.isEstablished)
         }
@@ -290,6 +321,9 @@ final class Worker: LoopHooks {
         configuration.snapshot.logFormat.append(record, names: metrics, to: &log)
         if log.count > 64 * 1024 { writeLog(logWriter) }
     }
+
+    /// Nanoseconds since 1970-01-01 UTC.
+    func wallNow() -> UInt64 { wallTime(of: loop.now) }
 
     private func wallTime(of instant: Instant) -> UInt64 {
         // Clocks drift and jump: the offset is looked at again every second.

@@ -1,4 +1,5 @@
 import MeshCore
+import MeshModel
 
 /// The families that the proxy exposes; docs/metrics.md describes each.
 extension MetricsSnapshot {
@@ -119,8 +120,17 @@ extension MetricsSnapshot {
         text.family(
             "martlet_upstream_connection_reuses_total", .counter, "Attempts that took a connection used before.")
         for (labels, counters) in all { text.sample(labels, counters.reused) }
-        text.family("martlet_upstream_requests_pending", .gauge, "Attempts that wait for a connection.")
+        text.family("martlet_upstream_requests_pending", .gauge, "Requests that wait for a limit of the backend.")
         for (labels, counters) in all { text.sample(labels, gauge: counters.pending) }
+        text.family(
+            "martlet_upstream_queue_duration_seconds", .histogram, "Time that requests waited for a limit.")
+        for (labels, counters) in all where counters.waits.count > 0 { text.samples(labels, counters.waits) }
+        text.family("martlet_upstream_refusals_total", .counter, "Requests refused at a limit of the backend.")
+        for (labels, counters) in all {
+            for entry in counters.refusals.entries {
+                text.sample(labels.with("reason", Array(entry.key.rawValue.utf8)), entry.count)
+            }
+        }
         text.family("martlet_upstream_connect_failures_total", .counter, "Connections to endpoints that failed.")
         for (labels, counters) in all {
             for entry in counters.failures.entries {
@@ -131,6 +141,24 @@ extension MetricsSnapshot {
             "martlet_upstream_replays_total", .counter,
             "Requests sent again because a reused connection died or the endpoint had not begun on them.")
         for (labels, counters) in all { text.sample(labels, counters.replays) }
+        appendRetries(all, to: &text)
+    }
+
+    private func appendRetries(_ all: [(Labels, BackendCounters)], to text: inout PrometheusText) {
+        text.family("martlet_upstream_retries_total", .counter, "Requests that were tried again, by the cause.")
+        for (labels, counters) in all {
+            for entry in counters.retries.entries where !entry.key.isRefusal {
+                text.sample(labels.with("cause", entry.key.text), entry.count)
+            }
+        }
+        text.family(
+            "martlet_upstream_retries_refused_total", .counter,
+            "Requests that were not tried again for a limit on retries: the budget of the backend, or maxRetries.")
+        for (labels, counters) in all {
+            for entry in counters.retries.entries where entry.key.isRefusal {
+                text.sample(labels.with("limit", entry.key.text), entry.count)
+            }
+        }
     }
 
     // MARK: Events
@@ -169,6 +197,13 @@ extension ProcessFacts {
         text.sample(gauge: isDraining ? 1 : 0)
         text.family("martlet_loops", .gauge, "Event loops that serve.")
         text.sample(gauge: loops)
+        text.family(
+            "martlet_overload_level", .gauge, "Priorities that are refused: 0 none, 1 low, 2 normal too, 3 all.")
+        text.sample(gauge: overloadLevel)
+        text.family(
+            "martlet_loops_not_accepting", .gauge, "Event loops that accept no connection for want of descriptors.")
+        text.sample(gauge: loopsNotAccepting)
+        appendEndpoints(to: &text)
         appendConfiguration(to: &text)
         text.family(
             "martlet_certificate_expiry_timestamp_seconds", .gauge, "When a certificate that is served ends.")
@@ -194,6 +229,35 @@ extension ProcessFacts {
             "martlet_configuration_last_success_timestamp_seconds", .gauge,
             "When the configuration that is served was adopted.")
         text.sample(seconds: adopted)
+    }
+
+    private func appendEndpoints(to text: inout PrometheusText) {
+        let all = backends.sorted { $0.name < $1.name }.map { (Labels("backend", Array($0.name.utf8)), $0) }
+        text.family(
+            "martlet_upstream_endpoints", .gauge, "Endpoints, by how they stand; one may be ejected and unhealthy.")
+        for (labels, backend) in all {
+            text.sample(labels.with("state", "available"), gauge: backend.available)
+            if let count = backend.ejected { text.sample(labels.with("state", "ejected"), gauge: count) }
+            if let count = backend.unhealthy { text.sample(labels.with("state", "unhealthy"), gauge: count) }
+        }
+        text.family("martlet_upstream_ejections_total", .counter, "Ejections of endpoints, by cause.")
+        for (labels, backend) in all {
+            for cause in EjectionCause.allCases {
+                guard let count = backend.ejections[cause] else { continue }
+                text.sample(labels.with("cause", Array(cause.rawValue.utf8)), count)
+            }
+        }
+        text.family("martlet_upstream_health_probes_total", .counter, "Health probes that ended, by result.")
+        for (labels, backend) in all where backend.unhealthy != nil {
+            text.sample(labels.with("result", "succeeded"), backend.probes.succeeded)
+            text.sample(labels.with("result", "failed"), backend.probes.failed)
+        }
+        text.family(
+            "martlet_upstream_concurrency_limit", .gauge,
+            "Requests that may be in flight, as adaptive concurrency found.")
+        for (labels, backend) in all {
+            if let limit = backend.concurrencyLimit { text.sample(labels, gauge: limit) }
+        }
     }
 
     private func appendProcess(to text: inout PrometheusText) {

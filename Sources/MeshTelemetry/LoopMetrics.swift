@@ -135,11 +135,23 @@ public final class LoopMetrics {
     /// A connection that was counted as opened is closed.
     public func upstreamClosed(backend: Int) { backends[backend].active &-= 1 }
 
-    /// `change` more (or, if negative, fewer) attempts wait for a connection.
-    public func pendingChanged(backend: Int, by change: Int) { backends[backend].pending &+= change }
+    /// A request waits for a limit of the backend; ``upstreamWaited(backend:nanoseconds:)`` ends it.
+    public func upstreamWaits(backend: Int) { backends[backend].pending &+= 1 }
+
+    /// A request waits no more, whatever became of it, after `nanoseconds`.
+    public func upstreamWaited(backend: Int, nanoseconds: UInt64) {
+        backends[backend].pending &-= 1
+        backends[backend].waits.record(nanoseconds: nanoseconds)
+    }
+
+    /// A request was refused at a limit of the backend.
+    public func upstreamRefused(backend: Int, _ reason: Reason) { backends[backend].refusals.add(reason) }
 
     /// A request was sent again because a reused connection died, or because the endpoint had not begun on it.
     public func upstreamReplayed(backend: Int) { backends[backend].replays &+= 1 }
+
+    /// A request was tried again, or might have been but for a limit on retries.
+    public func upstreamRetry(backend: Int, _ event: RetryEvent) { backends[backend].retries.add(event) }
 
     /// One attempt is over: `status` is what the endpoint answered, 0 if nothing, after `nanoseconds`.
     public func attemptFinished(backend: Int, status: Int, nanoseconds: UInt64) {

@@ -1,4 +1,5 @@
 import MeshCore
+import MeshModel
 
 /// What one loop, or all of them together, counted up to some moment.
 public struct MetricsSnapshot: Sendable {
@@ -94,6 +95,27 @@ public struct ProcessFacts: Sendable {
         }
     }
 
+    /// How the endpoints of a backend stand, which no loop knows alone.
+    public struct Backend: Sendable {
+        /// How the configuration calls it.
+        public var name: String
+        /// Endpoints that get requests.
+        public var available = 0
+        /// Endpoints that are ejected for failing requests; nil if none is looked at.
+        public var ejected: Int?
+        /// Endpoints whose probes fail; nil if none is probed.
+        public var unhealthy: Int?
+        /// Ejections so far.
+        public var ejections: [EjectionCause: UInt64] = [:]
+        /// Probes so far that succeeded, and that failed.
+        public var probes = (succeeded: UInt64(0), failed: UInt64(0))
+        /// So many requests may be in flight; nil if that is not measured.
+        public var concurrencyLimit: Int?
+
+        /// A backend without endpoints.
+        public init(name: String) { self.name = name }
+    }
+
     /// The version of the proxy.
     public var version: String
     /// When the process started, in nanoseconds since 1970-01-01 UTC.
@@ -120,6 +142,12 @@ public struct ProcessFacts: Sendable {
     public var lastConfigurationAccepted = true
     /// The certificates that are served.
     public var certificates: [Certificate] = []
+    /// The backends that are served.
+    public var backends: [Backend] = []
+    /// How many priorities are refused on the loop that refuses most.
+    public var overloadLevel = 0
+    /// Loops that accept no connections, because descriptors run out.
+    public var loopsNotAccepting = 0
     /// New requests are welcome: what `/ready` says.
     public var isReady = true
     /// The proxy is ending its connections.

@@ -17,7 +17,7 @@ public final class CompiledRule: Sendable {
     /// How long it may take, when to try again, what is refused.
     public let policy: RequestPolicy
     /// How a client stays with one endpoint.
-    public let sessionPersistence: SessionPersistence?
+    public let session: SessionRule?
     /// Where it was written.
     public let origin: Origin?
 
@@ -29,7 +29,7 @@ public final class CompiledRule: Sendable {
         split = Split(rule.backends, index: index)
         filters = FilterChain(rule.filters, backend: index)
         policy = rule.policy
-        sessionPersistence = rule.sessionPersistence
+        session = rule.sessionPersistence.map(SessionRule.init)
         origin = rule.origin ?? route.origin
     }
 }

@@ -1,5 +1,6 @@
 import MeshCore
 import MeshHTTP
+import MeshModel
 import Testing
 
 @testable import MeshTelemetry
@@ -16,6 +17,14 @@ import Testing
         facts.acceptedConfigurations = 3
         facts.rejectedConfigurations = 1
         facts.certificates = [.init(name: "default/shop-tls", expiry: 1_800_000_000)]
+        var backend = ProcessFacts.Backend(name: "default/Backend/shop:80")
+        backend.available = 2
+        backend.ejected = 1
+        backend.unhealthy = 0
+        backend.ejections = [.consecutive5xx: 3, .probeFailed: 1]
+        backend.probes = (succeeded: 20, failed: 2)
+        backend.concurrencyLimit = 24
+        facts.backends = [backend]
         return facts
     }
 
@@ -50,8 +59,12 @@ import Testing
         metrics.upstreamOpened(backend: backend, connectNanoseconds: 300_000)
         metrics.upstreamReused(backend: backend)
         metrics.upstreamConnectFailed(backend: backend, .upstreamConnectTimeout)
-        metrics.pendingChanged(backend: backend, by: 2)
+        for _ in 0..<3 { metrics.upstreamWaits(backend: backend) }
+        metrics.upstreamWaited(backend: backend, nanoseconds: 2_000_000)
+        metrics.upstreamRefused(backend: backend, .upstreamRequestLimit)
         metrics.upstreamReplayed(backend: backend)
+        metrics.upstreamRetry(backend: backend, .status)
+        metrics.upstreamRetry(backend: backend, .refusedByBudget)
         metrics.attemptFinished(backend: backend, status: 200, nanoseconds: 2_000_000)
         metrics.attemptFinished(backend: backend, status: 0, nanoseconds: 2_000_000)
         metrics.http2(.glitch, .downstream)
@@ -94,6 +107,12 @@ import Testing
         #expect(found.values("martlet_upstream_requests_total", "", ["status_class": "2xx"]) == [2])
         #expect(found.values("martlet_upstream_requests_total", "", ["status_class": "none"]) == [2])
         #expect(found.values("martlet_upstream_requests_pending", "", backend) == [4])
+        #expect(found.values("martlet_upstream_queue_duration_seconds", "_count", backend) == [2])
+        #expect(found.values("martlet_upstream_refusals_total", "", backend) == [2])
+        #expect(found.values("martlet_upstream_endpoints", "", ["state": "ejected"]) == [1])
+        #expect(found.values("martlet_upstream_ejections_total", "", ["cause": "consecutive_5xx"]) == [3])
+        #expect(found.values("martlet_upstream_health_probes_total", "", ["result": "failed"]) == [2])
+        #expect(found.values("martlet_upstream_concurrency_limit", "", [:]) == [24])
         #expect(found.values("martlet_upstream_connections_total", "", backend) == [2])
         #expect(found.values("martlet_upstream_connections_active", "", backend) == [2])
         #expect(found.values("martlet_upstream_connection_reuses_total", "", backend) == [2])

@@ -14,6 +14,14 @@ public struct LoadBalancer: Sendable, Equatable {
         case ringHash(size: Int)
         /// By hash of the request, in a table of this prime size; faster than a ring, moves slightly more keys.
         case maglev(tableSize: Int)
+
+        /// True if requests are placed by their hash.
+        public var hashes: Bool {
+            switch self {
+            case .ringHash, .maglev: true
+            case .roundRobin, .leastRequest, .peakEWMA, .random: false
+            }
+        }
     }
 
     /// How an endpoint is chosen.

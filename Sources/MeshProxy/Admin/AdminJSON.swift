@@ -157,9 +157,29 @@ enum UpstreamsJSON {
                 ("backend", JSON.string(sum.sample.backend)), ("endpoint", JSON.string(sum.sample.address)),
                 ("weight", String(sum.sample.weight)), ("connections", String(sum.connections)),
                 ("idle", String(sum.idle)), ("requests", String(sum.requests)),
+                ("available", String(sum.sample.standing.isAvailable)),
+                ("ejection", ejection(sum.sample)), ("lastProbe", sum.sample.standing.lastProbe.map(probe)),
             ])
         }
         return JSON.array(rows) + "\n"
+    }
+
+    private static func ejection(_ endpoint: LoopReport.Endpoint) -> String? {
+        let cause = ("cause", endpoint.standing.cause.map { JSON.string($0.rawValue) })
+        switch endpoint.standing.ejection {
+        case .available: return nil
+        case .ejected:
+            let until = endpoint.ejectedUntil.map { JSON.string(WallTime.text(Int64($0 / 1_000_000_000))) }
+            return JSON.object([("state", JSON.string("ejected")), ("until", until), cause])
+        case .halfOpen, .probing: return JSON.object([("state", JSON.string("half-open")), cause])
+        }
+    }
+
+    private static func probe(_ probe: EndpointShare.LastProbe) -> String {
+        JSON.object([
+            ("time", JSON.string(WallTime.text(Int64(probe.wallTime / 1_000_000_000)))),
+            ("succeeded", String(probe.success)), ("detail", JSON.string(probe.detail)),
+        ])
     }
 }
 

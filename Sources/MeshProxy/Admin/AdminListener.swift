@@ -2,6 +2,7 @@ import MeshCore
 import MeshHTTP
 import MeshNet
 import MeshTelemetry
+import MeshTraffic
 import Synchronization
 
 /// What the admin endpoint answers with.
@@ -138,6 +139,9 @@ final class AdminListener: Sendable {
         facts.certificates = state.snapshot.map(CertificatesJSON.expiries) ?? []
         facts.isReady = !state.isDraining
         facts.isDraining = state.isDraining
+        facts.backends = state.snapshot?.backends.map(\.facts) ?? []
+        facts.overloadLevel = reports.map(\.overload.level).max() ?? 0
+        facts.loopsNotAccepting = reports.count { $0.overload.pausesAccepting }
         return MetricsSnapshot.merged(reports.map(\.metrics)).prometheus(process: facts)
     }
 }
@@ -217,19 +221,27 @@ struct LoopReport: Sendable {
         let connections: Int
         let idle: Int
         let requests: Int
+        let standing: EndpointShare.Report
+        /// When its ejection is over, as wall-clock time.
+        let ejectedUntil: UInt64?
     }
 
+    let overload: OverloadState
     let metrics: MetricsSnapshot
     let endpoints: [Endpoint]
 
     init(of worker: Worker) {
         metrics = worker.metrics.snapshot()
+        overload = worker.overload
+        let now = worker.loop.now
         endpoints = worker.configuration.backends.flatMap { pool in
             pool.endpoints.map { endpoint in
                 let summary = endpoint.summary
+                let standing = pool.share.report(endpoint.share)
                 return Endpoint(
                     backend: pool.backend.name, address: endpoint.address.description, weight: endpoint.weight,
-                    connections: summary.connections, idle: summary.idle, requests: summary.active)
+                    connections: summary.connections, idle: summary.idle, requests: summary.active,
+                    standing: standing, ejectedUntil: standing.ejectionEnd(now: now, wallTime: Clock.wall()))
             }
         }
     }

@@ -51,6 +51,11 @@ final class ListenerSource: EventSource {
 
     private func acceptAll() {
         while !isClosed {
+            // What is left of the descriptors is for answers. The clients wait in the listener's backlog.
+            if worker.overload.pausesAccepting && !isAdmin {
+                worker.loop.schedule(self, at: worker.loop.now.advanced(byNanoseconds: 50_000_000))
+                return
+            }
             switch Socket.accept(fd) {
             case .wouldBlock: return
             case .exhausted:

@@ -39,7 +39,7 @@ final class StreamTunnel {
                 let backend = listener.configuration.backends[index]
                 slot = listener.configuration.streamSlot(listener: listener.index, backend: index)
                 _ = share
-                switch backend.pick() {
+                switch backend.pick(key: backend.requestHash == nil ? nil : connection.peer.placementKey) {
                 case .success(let endpoint): pool = endpoint
                 case .failure(let failure): reason = failure.reason
                 }

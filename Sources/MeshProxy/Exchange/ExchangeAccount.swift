@@ -36,7 +36,12 @@ struct ExchangeAccount {
         attemptStarted = now
         firstByte = 0
         upstreamConnect = 0
+        status = 0
+        grpcStatus = -1
     }
+
+    /// An attempt that waited for a limit starts.
+    mutating func attemptAdmitted(at now: Instant) { attemptStarted = now }
 
     /// The endpoint's final head arrived.
     mutating func responded(_ head: MessageHead, at now: Instant) {

@@ -14,6 +14,8 @@ public final class Snapshot: Sendable {
     let generation: Int
     let listeners: [ServedListener]
     let backends: [ServedBackend]
+    /// What policies say of requests.
+    let plans: RequestPlans
     let logFormat: AccessLogFormat
 
     /// Compiles `model`; what stays as it was in `previous` is taken over: TLS contexts with their ticket keys and
@@ -42,6 +44,7 @@ public final class Snapshot: Sendable {
             backends.append(try ServedBackend(backend, model.settings, previous: old[backend.name]))
         }
         self.backends = backends
+        plans = try RequestPlans(listeners, backends, previous: previous?.plans)
     }
 
     /// What works but deserves a look: certificates that expired or are not valid yet.
@@ -172,13 +175,19 @@ final class ServedBackend: Sendable {
     let tls: TLSClientContext?
     /// The longest time between two resolutions of an endpoint's name.
     let resolutionInterval: Duration
-    /// Connections to it, over all loops.
-    let connections: ConnectionCounter
+    /// Where the proxy stands.
+    let zone: String?
+    /// What all loops know of it together.
+    let share: BackendShare
+    /// Retries in flight, over all loops.
+    let retries: RetryCounter
 
     init(_ backend: Backend, _ settings: ProxySettings, previous: ServedBackend?) throws(ProxyError) {
         model = backend
         resolutionInterval = settings.resolutionInterval
-        connections = previous?.connections ?? ConnectionCounter()
+        zone = settings.zone
+        share = previous?.share ?? BackendShare(backend)
+        retries = previous?.retries ?? RetryCounter()
         if let previous, previous.model.tls == backend.tls, previous.model.protocol == backend.protocol {
             tls = previous.tls
         } else {
@@ -195,6 +204,14 @@ final class ServedBackend: Sendable {
     var idleTimeout: Duration { model.idleTimeout }
     var limits: ConnectionLimits { model.limits }
     var proxyProtocol: Backend.ProxyProtocol { model.proxyProtocol }
+    /// Connections to it, over all loops.
+    var connections: ConnectionCounter { share.connections }
+
+    /// True if attempts have to be admitted, or somebody learns from how they end.
+    var isGuarded: Bool {
+        limits.maxConnections != nil || limits.maxRequests != nil || limits.endpoint != EndpointLimits()
+            || model.outlierDetection != nil || model.adaptiveConcurrency != nil
+    }
 
     /// True if connections made for `other` can serve this one.
     func sharesConnections(with other: ServedBackend) -> Bool {
@@ -233,20 +250,23 @@ extension BackendTLS {
     }
 }
 
-/// Open connections of something that all loops share. Touched once per connection, never per request.
+/// Connections, or requests if they are limited, of something that all loops share.
+///
+/// Sequentially consistent: a loop that counts a waiting request and then finds no room, and another that makes room and
+/// then finds nobody waiting, must not both be right.
 final class ConnectionCounter: Sendable {
     private let count = Atomic<Int>(0)
 
     /// Counts one more; false, and nothing is counted, if there are `limit` already.
     func open(limit: Int?) -> Bool {
-        let before = count.add(1, ordering: .relaxed).oldValue
+        let before = count.add(1, ordering: .sequentiallyConsistent).oldValue
         guard let limit, before >= limit else { return true }
         close()
         return false
     }
 
     /// Counts one less.
-    func close() { count.subtract(1, ordering: .relaxed) }
+    func close() { count.subtract(1, ordering: .sequentiallyConsistent) }
 
-    var current: Int { count.load(ordering: .relaxed) }
+    var current: Int { count.load(ordering: .sequentiallyConsistent) }
 }

@@ -34,6 +34,8 @@ final class Connection: EventSource {
     var listenerSlot = -1
     /// Upstream: where it leads.
     var endpoint: EndpointPool?
+    /// It asks an endpoint for its health, and is nobody's but the prober's.
+    var isProbe = false
     /// Upstream: it was usable once.
     var isEstablished = false
     /// Neighbours in the worker's list of accepted connections.

@@ -11,18 +11,24 @@ final class BackendPool {
     let worker: Worker
     let metricsSlot: Int
     private(set) var endpoints: [EndpointPool] = []
-    private var balancer = Balancer.none
-    /// By endpoint: requests in flight, which is what the balancer weighs.
-    private var active: ContiguousArray<Int32> = []
+    let balancer: Balancer
+    /// What sessions with its endpoints are sealed with.
+    let sessionKey: SipKey
+    /// What requests are placed by; nil unless the balancer hashes.
+    private(set) var requestHash: RequestHash?
+    /// Requests that wait for one of its limits.
+    var queue = PendingQueue()
+    /// The next thing that becomes free is offered to another loop.
+    var wakesOthers = false
+    /// It is on the worker's list of those to be woken.
+    var isToWake = false
+    /// Attempts have to be admitted.
+    private(set) var isGuarded = false
+    private var keeper: EndpointKeeper?
     private var names: [ResolvedName] = []
     private var hasUnresolvedNames = false
-
-    private enum Balancer {
-        case none
-        case single
-        case roundRobin(RoundRobin)
-        case leastRequest(LeastRequest)
-    }
+    /// This loop's share of the retry budget.
+    var retryGate = RetryGate()
 
     /// What an attempt got.
     enum Attachment {
@@ -30,19 +36,30 @@ final class BackendPool {
         case http2(HTTP2UpstreamStream)
         /// Nothing, at this endpoint; negative: there is none to try.
         case failed(Reason, endpoint: Int)
+        /// It waits for a limit: ``Exchange/waitIsOver(_:_:)`` or ``Exchange/waitEnded(_:)`` comes later.
+        case waiting
     }
 
     init(_ backend: ServedBackend, worker: Worker) {
         self.backend = backend
         self.worker = worker
         metricsSlot = worker.metrics.backendSlot(backend.name)
+        balancer = Balancer(backend: backend.name)
+        sessionKey = SipKey(naming: backend.name)
+        isGuarded = backend.isGuarded
+        if worker.isKeeper { keeper = EndpointKeeper(self) }
         refresh()
     }
+
+    /// What all loops know of the backend together.
+    var share: BackendShare { backend.share }
 
     /// Follows a changed backend.
     func adopt(_ backend: ServedBackend) {
         let connectionsStay = backend.sharesConnections(with: self.backend)
         self.backend = backend
+        isGuarded = backend.isGuarded
+        keeper?.adopt()
         if !connectionsStay {
             for endpoint in endpoints { endpoint.retire() }
             endpoints = []
@@ -53,29 +70,31 @@ final class BackendPool {
 
     /// The backend is gone.
     func retire() {
+        keeper?.retire()
+        keeper = nil
+        refuseWaiters()
         for name in names { name.cancel() }
         names = []
         for endpoint in endpoints { endpoint.retire() }
         endpoints = []
-        active = []
-        balancer = .none
+        updateBalancer([])
     }
 
     // MARK: Endpoints
 
     /// Makes the list of endpoints anew from the model and from what names resolved to.
     private func refresh() {
-        var wanted: [(address: SocketAddress, weight: Int)] = []
+        var wanted: [(address: SocketAddress, endpoint: Endpoint)] = []
         var kept: [ResolvedName] = []
         for endpoint in backend.model.endpoints {
             switch endpoint.address {
             case .ip(let ip, let port):
-                if let address = SocketAddress(ip: ip, port: port) { wanted.append((address, endpoint.weight)) }
-            case .unix(let path): wanted.append((.unix(path), endpoint.weight))
+                if let address = SocketAddress(ip: ip, port: port) { wanted.append((address, endpoint)) }
+            case .unix(let path): wanted.append((.unix(path), endpoint))
             case .name(let host, let port):
                 let name = names.first { $0.host == host && $0.port == port } ?? ResolvedName(host, port, self)
                 kept.append(name)
-                for address in name.addresses { wanted.append((address, endpoint.weight)) }
+                for address in name.addresses { wanted.append((address, endpoint)) }
             }
         }
         for name in names where !kept.contains(where: { $0 === name }) { name.cancel() }
@@ -88,65 +107,69 @@ final class BackendPool {
     /// A name has other addresses now.
     func namesChanged() { refresh() }
 
-    private func replaceEndpoints(_ wanted: [(address: SocketAddress, weight: Int)]) {
+    private func replaceEndpoints(_ wanted: [(address: SocketAddress, endpoint: Endpoint)]) {
         var old: [SocketAddress: EndpointPool] = [:]
         for endpoint in endpoints { old[endpoint.address] = endpoint }
         var fresh: [EndpointPool] = []
-        var counts: ContiguousArray<Int32> = []
-        for (address, weight) in wanted where weight > 0 {
+        var balanced: [BalancedEndpoint] = []
+        for (address, model) in wanted where model.weight > 0 {
             let endpoint = old.removeValue(forKey: address) ?? EndpointPool(address, backend, owner: self)
-            counts.append(endpoint.index >= 0 ? active[endpoint.index] : 0)
-            endpoint.weight = weight
+            endpoint.weight = model.weight
+            balanced.append(
+                BalancedEndpoint(
+                    identity: endpoint.identity, weight: model.weight, zone: model.zone, isBackup: model.isBackup))
             fresh.append(endpoint)
         }
         for endpoint in old.values { endpoint.retire() }
         for (index, endpoint) in fresh.enumerated() { endpoint.index = index }
         endpoints = fresh
-        active = counts
-        let weights = fresh.map(\.weight)
-        switch (fresh.count, backend.model.loadBalancer.algorithm) {
-        case (0, _): balancer = .none
-        case (1, _): balancer = .single
-        case (_, .roundRobin): balancer = .roundRobin(RoundRobin(weights: weights, start: worker.random.next()))
-        default: balancer = .leastRequest(LeastRequest(weights: weights))
-        }
+        updateBalancer(balanced)
+        availabilityChanged()
+        keeper?.follow(fresh)
     }
 
-    /// The endpoint for the next request.
-    func pick() -> Result<EndpointPool, ReasonError> {
-        let index: Int?
-        switch balancer {
-        case .none: index = nil
-        case .single: index = 0
-        case .leastRequest(let balancer):
-            let counts = active
-            index = balancer.pick(random: worker.random.next(), active: counts.span)
-        case .roundRobin(var turns):
-            index = turns.pick()
-            balancer = .roundRobin(turns)
+    private func updateBalancer(_ endpoints: [BalancedEndpoint]) {
+        let settings = backend.model.loadBalancer
+        requestHash = settings.algorithm.hashes ? RequestHash(settings.hash) : nil
+        balancer.update(
+            settings, zone: backend.zone, endpoints: endpoints, random: worker.random.next(), now: worker.loop.now)
+    }
+
+    /// The endpoint for the next request, placed by `key` if it has one.
+    func pick(key: UInt64? = nil, avoiding tried: TriedEndpoints = TriedEndpoints()) -> Result<
+        EndpointPool, ReasonError
+    > {
+        let random = worker.random.next()
+        if let index = balancer.pick(random: random, now: worker.loop.now, key: key, avoiding: tried) {
+            return .success(endpoints[index])
         }
-        if let index { return .success(endpoints[index]) }
         return .failure(ReasonError(reason: hasUnresolvedNames ? .endpointNameNotResolved : .noEndpoint))
     }
 
     /// A connection or stream for one attempt of `exchange`, if wanted none that may have gone stale
     /// (`fresh`), at another endpoint than number `avoided` if there is one.
     func attach(_ exchange: Exchange, fresh: Bool, avoiding avoided: Int) -> Attachment {
-        switch pick() {
+        if isGuarded { return attachGuarded(exchange, fresh: fresh, avoiding: avoided) }
+        switch pick(for: exchange, avoiding: TriedEndpoints(avoided)) {
         case .failure(let failure): return .failed(failure.reason, endpoint: -1)
-        case .success(let endpoint):
-            let isAvoided = endpoint.index == avoided && endpoints.count > 1
-            let chosen = isAvoided ? endpoints[(avoided + 1) % endpoints.count] : endpoint
-            return chosen.attach(exchange, fresh: fresh)
+        case .success(let endpoint): return endpoint.attach(exchange, fresh: fresh)
         }
+    }
+
+    /// Endpoints were ejected, became unhealthy, or are back.
+    func availabilityChanged() {
+        let now = worker.loop.now
+        for endpoint in endpoints {
+            balancer.setAvailable(endpoint.share.isWell, of: endpoint.index, .health, now: now)
+            balancer.setAvailable(!endpoint.share.isOut, of: endpoint.index, .ejection, now: now)
+        }
+        keeper?.reschedule()
     }
 
     /// A request begins or ends at endpoint `index`.
     func count(_ change: Int32, at index: Int) {
-        if index >= 0 && index < active.count { active[index] &+= change }
+        if change > 0 { balancer.begin(index) } else { balancer.end(index) }
     }
-
-    func activeCount(at index: Int) -> Int { index >= 0 && index < active.count ? Int(active[index]) : 0 }
 }
 
 /// A reason as an error value.

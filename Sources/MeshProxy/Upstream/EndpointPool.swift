@@ -10,12 +10,17 @@ final class EndpointPool {
     /// The address as text, for the log.
     let text: [UInt8]
     var backend: ServedBackend
+    /// What all loops know of it together.
+    let share: EndpointShare
     /// Position in the backend's list; negative once it is not there any more.
     var index = -1
+    /// The configured one.
     var weight = 1
+    /// What the balancer and sessions call it.
+    let identity: UInt64
     /// The backend's pool, until this endpoint is retired.
     private var owner: Link<BackendPool>?
-    private let worker: Worker
+    let worker: Worker
     private let metricsSlot: Int
     private var idle: Link<HTTP1Upstream>?
     private(set) var idleCount = 0
@@ -27,9 +32,12 @@ final class EndpointPool {
         self.address = address
         self.backend = backend
         self.owner = Link(owner)
+        share = backend.share.join(address)
         worker = owner.worker
         metricsSlot = owner.metricsSlot
-        text = Array(address.description.utf8)
+        let text = Array(address.description.utf8)
+        self.text = text
+        identity = owner.balancer.identity(text.span)
     }
 
     // MARK: Attempts
@@ -110,13 +118,19 @@ final class EndpointPool {
         guard backend.connections.open(limit: backend.limits.maxConnections) else {
             return .failed(.upstreamConnectionLimit)
         }
+        guard share.connections.open(limit: backend.limits.endpoint.maxConnections) else {
+            backend.connections.close()
+            return .failed(.upstreamConnectionLimit)
+        }
         let connection: Connection
         switch Socket.connect(address) {
         case .connected(let fd): connection = Connection(fd: fd, peer: address, worker: worker)
         case .inProgress(let fd): connection = Connection(fd: fd, peer: address, worker: worker, connecting: true)
         case .failed:
             backend.connections.close()
+            share.connections.close()
             worker.metrics.upstreamConnectFailed(backend: metricsSlot, .upstreamConnectFailed)
+            observe(latency: 0, failed: true)
             return .failed(.upstreamConnectFailed)
         }
         connection.counter = backend.connections
@@ -153,7 +167,28 @@ final class EndpointPool {
     /// True if there is room for `connection` among the idle ones.
     func keeps(_ connection: HTTP1Upstream) -> Bool {
         !isRetired && idleCount < backend.limits.maxIdleConnections && !worker.isDraining
-            && connection.served < backend.limits.maxRequestsPerConnection ?? .max
+            && connection.served < backend.limits.maxRequestsPerConnection ?? .max && !isWantedElsewhere
+    }
+
+    /// Connections are limited, and only requests of other loops wait for one.
+    private var isWantedElsewhere: Bool {
+        guard owner?({ $0.isGuarded && $0.queue.count == 0 }) ?? false else { return false }
+        return backend.share.waiting.current > 0
+    }
+
+    /// Closes an idle connection, because others need one; false if there is none.
+    func closeOneIdle() -> Bool {
+        guard let link = idle else { return false }
+        link { $0.drain() }
+        return true
+    }
+
+    /// Something that is limited has become free.
+    func slotFreed() {
+        if let owner { return owner { if $0.isGuarded { $0.slotFreed() } } }
+        // The endpoint is gone from its backend, but was counted there to its last connection.
+        guard backend.share.waiting.current > 0 else { return }
+        for pool in worker.configuration.backends where pool.share === backend.share { pool.slotFreed() }
     }
 
     /// Takes an idle connection back.
@@ -191,6 +226,8 @@ final class EndpointPool {
     /// One of its connections is closed, whatever was spoken on it.
     func connectionClosed(wasEstablished: Bool) {
         connectionCount &-= 1
+        share.connections.close()
+        slotFreed()
         if wasEstablished { worker.metrics.upstreamClosed(backend: metricsSlot) }
         if isRetired && connectionCount == 0 { worker.forget(self) }
     }
@@ -206,6 +243,11 @@ final class EndpointPool {
         worker.metrics.attemptFinished(backend: metricsSlot, status: status, nanoseconds: nanoseconds)
     }
 
+    /// Tells the balancer how quickly the endpoint answered, or that it failed.
+    func observe(latency: UInt64, failed: Bool) {
+        owner? { $0.balancer.observe(index, latency: latency, failed: failed, now: worker.loop.now) }
+    }
+
     func connectFailed(_ reason: Reason) { worker.metrics.upstreamConnectFailed(backend: metricsSlot, reason) }
 
     // MARK: Ending
@@ -215,6 +257,7 @@ final class EndpointPool {
         guard !isRetired else { return }
         isRetired = true
         owner = nil
+        backend.share.leave(share)
         index = -1
         // Kept until its last connection is closed: connections point here.
         if connectionCount > 0 { worker.keep(self) }
@@ -228,6 +271,6 @@ final class EndpointPool {
     }
 
     var summary: (idle: Int, connections: Int, active: Int) {
-        (idleCount, connectionCount, owner?({ $0.activeCount(at: index) }) ?? 0)
+        (idleCount, connectionCount, owner?({ $0.balancer.activeCount(at: index) }) ?? 0)
     }
 }

@@ -1,0 +1,37 @@
+import MeshCore
+import MeshModel
+import MeshTraffic
+
+extension Exchange {
+    /// What it says about the endpoint that a clock ran out.
+    func outcome(ofExpiry reason: Reason) -> AttemptOutcome {
+        switch reason {
+        case .upstreamTimeout: .timeout
+        // The endpoint had all it needed, and was silent.
+        case .requestTimeout, .idleTimeout: state.phase == .awaiting && state.requestSent ? .timeout : .none
+        default: .none
+        }
+    }
+
+    /// What the response says about the endpoint that it came from.
+    var outcomeOfResponse: AttemptOutcome {
+        AttemptOutcome(status: account.status, grpcStatus: account.grpcStatus)
+    }
+
+    /// True if the proxy has so much to do that a request of this priority is refused.
+    func isShed(_ rule: CompiledRule) -> Bool {
+        let ofBackend = configuration?.backends[backend].backend.model.policy.priority
+        return worker.overload.refuses(rule.policy.priority ?? ofBackend ?? .normal)
+    }
+}
+
+extension AttemptOutcome {
+    /// What a failed attempt says about its endpoint.
+    init(_ failure: ExchangeState.Failure) {
+        switch failure {
+        // The endpoint closed a connection that was idle: that is its right.
+        case .staleConnection: self = .none
+        case .unprocessed(let reason), .failed(let reason): self.init(reason)
+        }
+    }
+}
