@@ -70,7 +70,7 @@ extension BackendTable {
                 : Suggestion.remedy(
                     for: label.key, in: keys)
         } else {
-            remedy = Suggestion.remedy(for: label.value.value, in: values)
+            remedy = "\(label.key) is \(values.prefix(8).joined(separator: " or ")) there"
         }
         let what = alone == nil ? "all of these labels" : "the label \(label.key): \(label.value.value)"
         report.warning(

@@ -60,7 +60,8 @@ final class TrafficPolicies {
         let id = target.id
         let (names, sections, noun) = known(id, documents)
         guard names.contains(id.name) else {
-            return ("\(id.description) does not exist", Suggestion.remedy(for: id.name, in: names))
+            let remedy = names.isEmpty ? "a \(id.kind) of this name" : Suggestion.remedy(for: id.name, in: names)
+            return ("\(id.description) does not exist", remedy)
         }
         guard let section = target.sectionName, !sections.contains(section) else { return nil }
         guard !noun.isEmpty else { return ("\(id.kind) has no sections", "remove sectionName") }
