@@ -120,7 +120,7 @@ import Testing
         ("backendRef: {kind: Backend, name: cart}", "spec.labels", "labels is missing", "version: v2"),
         ("backendRef: {kind: Backend, name: cart}, labels: {}", "spec.labels", "labels is missing", "version: v2"),
         ("backendRef: {kind: Backend, name: cart}, labels: {a: 1}", "spec.labels.a", "must be a string", "\"1\""),
-        ("backendRef: {kind: Backend, name: cart}, labels: {a: b}, port: 1", "spec.port", "unknown field", "known here"),
+        ("backendRef: {kind: Backend, name: c}, labels: {a: b}, port: 1", "spec.port", "unknown field", "known here"),
     ]
 
     @Test(arguments: mistakes.indices)

@@ -333,6 +333,21 @@ import Testing
         #expect(translation.errors.count == 1, "\(translation.errors)")
     }
 
+    @Test(arguments: ["retry: {attempts: 1}", "timeouts: {request: 1s}"])
+    func aGRPCRouteHasNone(_ field: String) throws {
+        let translation = translate(
+            Fixture.gateway + """
+                ---
+                apiVersion: gateway.networking.k8s.io/v1
+                kind: GRPCRoute
+                metadata: {name: g, namespace: shop}
+                spec: {parentRefs: [{name: edge}], rules: [{\(field)}]}
+                """)
+        let found = try #require(translation.diagnostics.first { $0.severity == .error }, "\(translation.lines)")
+        #expect(found.message == "a GRPCRoute has no \(field.prefix { $0 != ":" })")
+        #expect(found.remedy.contains("kind: GRPCRoute, name: g"))
+    }
+
     // MARK: ProxySettings
 
     static let settings: [(spec: String, path: String, message: String, remedy: String)] = [
