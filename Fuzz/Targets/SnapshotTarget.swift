@@ -17,7 +17,7 @@ enum SnapshotTarget {
         let numbers = [UInt64(message.count), sum].flatMap { number in
             (0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - 8 * UInt64($0))) }
         }
-        return magic + [0, 1] + numbers + message
+        return magic + [0, 2] + numbers + message
     }
 
     private static func check(_ file: [UInt8]) throws(Finding) {

@@ -175,6 +175,8 @@ public struct Timeouts: Sendable, Equatable {
         self.idle = idle
     }
 
+    /// A year: what a rule has that wants none although its backend's policy sets one.
+    public static let unlimited = Duration.seconds(31_536_000)
     /// None.
     public static let defaultRequest: Duration? = nil
     /// None.

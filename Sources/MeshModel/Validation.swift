@@ -17,13 +17,14 @@ extension Model {
     }
 }
 
-private struct ModelCheck {
+/// One run over a model; what concerns resilience is checked in Resilience/ResilienceValidation.swift.
+struct ModelCheck {
     let backends: Set<String>
     var problems: [String] = []
 
     init(backends: Set<String>) { self.backends = backends }
 
-    private mutating func expect(_ condition: Bool, _ problem: @autoclosure () -> String) {
+    mutating func expect(_ condition: Bool, _ problem: @autoclosure () -> String) {
         if !condition { problems.append(problem()) }
     }
 
@@ -35,15 +36,16 @@ private struct ModelCheck {
         expect(Set(names).count == names.count, "two sections have the same name")
         duration(model.settings.drainTimeout, "drain timeout")
         duration(model.settings.resolutionInterval, "resolution interval")
+        overload(model.settings.overload)
         for backend in model.backends { self.backend(backend) }
         for listener in model.listeners { self.listener(listener) }
     }
 
-    private mutating func duration(_ value: Duration, _ what: String) {
+    mutating func duration(_ value: Duration, _ what: String) {
         expect(value > .zero && value <= .seconds(1 << 32), "\(what) is not positive, or longer than a century")
     }
 
-    private mutating func positive(_ value: Int?, _ what: String) {
+    mutating func positive(_ value: Int?, _ what: String) {
         if let value { expect(value > 0, "\(what) is not positive") }
     }
 
@@ -54,10 +56,7 @@ private struct ModelCheck {
         expect(!backend.name.isEmpty, "a backend has no name")
         duration(backend.connectTimeout, "\(place): connect timeout")
         duration(backend.idleTimeout, "\(place): idle timeout")
-        positive(backend.limits.maxConnections, "\(place): maxConnections")
-        expect(backend.limits.maxIdleConnections >= 0, "\(place): maxIdleConnections is negative")
-        positive(backend.limits.maxRequestsPerConnection, "\(place): maxRequestsPerConnection")
-        positive(backend.limits.maxConcurrentStreams, "\(place): maxConcurrentStreams")
+        resilience(backend, place)
         for endpoint in backend.endpoints {
             expect(
                 (0...WeightedBackend.maximumWeight).contains(endpoint.weight),
@@ -163,9 +162,8 @@ private struct ModelCheck {
             weighted(backend, place)
             for filter in backend.filters { self.filter(filter, rule, place) }
         }
-        if let timeout = rule.policy.timeouts.request { duration(timeout, "\(place): request timeout") }
-        if let timeout = rule.policy.timeouts.backendRequest { duration(timeout, "\(place): backendRequest timeout") }
-        if let retry = rule.policy.retry { expect(retry.attempts >= 0, "\(place): retry attempts are negative") }
+        policy(rule.policy, place)
+        if let session = rule.sessionPersistence { self.session(session, place) }
     }
 
     private mutating func match(_ match: RouteMatch, _ place: String) {
@@ -177,14 +175,18 @@ private struct ModelCheck {
             if case .regex(let pattern) = service { regex(pattern, place) }
             if case .regex(let pattern) = method { regex(pattern, place) }
         }
-        for named in match.headers + match.queryParams {
-            expect(!named.name.isEmpty, "\(place): a header or query match has no name")
-            if case .regex(let pattern) = named.value { regex(pattern, place) }
-        }
+        self.named(match.headers + match.queryParams, place)
         if let method = match.method { expect(isToken(method), "\(place): '\(method)' is no method") }
     }
 
-    private mutating func regex(_ pattern: String, _ place: String) {
+    mutating func named(_ matches: [NamedMatch], _ place: String) {
+        for match in matches {
+            expect(!match.name.isEmpty, "\(place): a header or query match has no name")
+            if case .regex(let pattern) = match.value { regex(pattern, place) }
+        }
+    }
+
+    mutating func regex(_ pattern: String, _ place: String) {
         do {
             _ = try LinearRegex(pattern)
         } catch {
@@ -245,7 +247,7 @@ private struct ModelCheck {
 
     // MARK: Grammar
 
-    private func isToken(_ text: String) -> Bool {
+    func isToken(_ text: String) -> Bool {
         !text.isEmpty
             && text.utf8.allSatisfy { byte in
                 (byte | 0x20) &- UInt8(ascii: "a") < 26 || byte &- UInt8(ascii: "0") < 10

@@ -28,11 +28,7 @@ import Testing
 
     @Test func everythingTranslates() throws {
         let translation = translate(Fixture.gateway + Fixture.backends + Examples.everything)
-        // Parsed for what is to come, and said to do nothing yet.
-        #expect(
-            translation.diagnostics.map { String($0.message.prefix { $0 != ":" }) } == [
-                "retry has no effect yet", "sessionPersistence has no effect yet",
-            ], "\(translation.lines)")
+        #expect(translation.diagnostics.isEmpty, "\(translation.lines)")
         let model = try #require(translation.model)
         #expect(model.problems().isEmpty)
         let sections = Dictionary(uniqueKeysWithValues: model.listeners.flatMap(\.sections).map { ($0.name, $0) })
@@ -48,7 +44,11 @@ import Testing
         let rule = try #require(https.routes.first?.rules.first)
         #expect(rule.filters.count == 5)
         #expect(rule.policy.timeouts == Timeouts(request: .seconds(10), backendRequest: .milliseconds(2500)))
-        #expect(rule.policy.retry == Retry(attempts: 2, codes: [503], backoff: Backoff(base: .milliseconds(100))))
+        #expect(
+            rule.policy.retry
+                == Retry(
+                    attempts: 2, codes: [503], triggers: [.connectFailure, .refusedStream, .reset],
+                    backoff: Backoff(base: .milliseconds(100), max: .seconds(1))))
         #expect(rule.backends.map(\.weight) == [9, 1])
         #expect(rule.backends[0].filters.count == 1)
         let backends = Dictionary(uniqueKeysWithValues: model.backends.map { ($0.name, $0) })

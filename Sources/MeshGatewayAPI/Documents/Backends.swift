@@ -1,4 +1,5 @@
 import Foundation
+import MeshModel
 
 /// Service, as far as it says which ports there are and what is spoken.
 struct ServiceDocument {
@@ -113,6 +114,7 @@ struct BackendDocument {
         var weight: Int
         var zone: String?
         var labels: [String: String]
+        var isBackup: Bool
     }
 
     /// What may be spoken to a Backend; a Service may say more, since others read it too.
@@ -124,22 +126,12 @@ struct BackendDocument {
     }
 
     enum ProxyProtocol: String, CaseIterable { case v1, v2 }
-    enum LoadBalancer: String, CaseIterable {
-        case roundRobin = "RoundRobin"
-        case leastRequest = "LeastRequest"
-    }
-
     var metadata: Metadata
     var endpoints: [Endpoint]
     var appProtocol: Located<String>?
     var proxyProtocol: Located<ProxyProtocol>?
-    var loadBalancer: Located<LoadBalancer>?
-    var connectTimeout: Located<UInt64>?
-    var idleTimeout: Located<UInt64>?
-    var maxConnections: Located<Int>?
-    var maxIdleConnections: Located<Int>?
-    var maxRequestsPerConnection: Located<Int>?
-    var maxConcurrentStreams: Located<Int>?
+    /// `loadBalancer`, `timeouts` and `connectionLimits`.
+    var settings: [Setting<Backend>] = []
 
     init(_ spec: Fields, metadata: Metadata) {
         self.metadata = metadata
@@ -149,27 +141,17 @@ struct BackendDocument {
         }
         appProtocol = spec.choice("appProtocol", AppProtocol.self).map { Located($0.value.rawValue, at: $0.place) }
         proxyProtocol = spec.choice("proxyProtocol", ProxyProtocol.self)
-        if let balancer = spec.fields("loadBalancer") {
-            loadBalancer = balancer.choice("type", LoadBalancer.self)
-            if !balancer.has("type") { balancer.missing("type", remedy: "LeastRequest or RoundRobin") }
-            balancer.done()
-        }
+        if let balancer = LoadBalancerDocument.setting(spec) { settings.append(balancer) }
         if let timeouts = spec.fields("timeouts") {
-            connectTimeout = timeouts.duration("connect")
-            idleTimeout = timeouts.duration("idle")
-            for timeout in [connectTimeout, idleTimeout] {
-                if let timeout, timeout.value == 0 {
-                    spec.report.error("the timeout must not be 0", at: timeout.place, remedy: "for example 5s")
-                }
-            }
+            settings += [BackendSettings.connectTimeout(timeouts), BackendSettings.idleTimeout(timeouts)]
+                .compactMap { $0 }
             timeouts.done()
         }
-        if let limits = spec.fields("connectionLimits") {
-            maxConnections = limits.integer("maxConnections", in: 1...1_000_000)
-            maxIdleConnections = limits.integer("maxIdleConnections", in: 0...1_000_000)
-            maxRequestsPerConnection = limits.integer("maxRequestsPerConnection", in: 1...1_000_000_000)
-            maxConcurrentStreams = limits.integer("maxConcurrentStreams", in: 1...100_000)
-            limits.done()
+        settings += BackendSettings.connectionLimits(spec)
+        if !endpoints.isEmpty, endpoints.allSatisfy(\.isBackup) {
+            spec.report.warning(
+                "every endpoint is a backup, so that none is one", at: spec.place(of: "endpoints"),
+                remedy: "remove \"backup: true\" from those that serve ordinarily")
         }
     }
 
@@ -210,6 +192,7 @@ struct BackendDocument {
         }
         let weight = fields.integer("weight", in: 0...1_000_000)?.value ?? 1
         let zone = fields.string("zone")?.value
+        let isBackup = fields.boolean("backup")?.value ?? false
         let labels = Dictionary(fields.map("labels").map { ($0.key, $0.value.value) }) { first, _ in first }
         guard given == 1 else {
             let isFlat = given == 0 && (fields.has("address") || fields.has("port"))
@@ -221,7 +204,9 @@ struct BackendDocument {
                     : "exactly one of ip, fqdn and unix, as in {\(Shape.example(at: "ip"))}")
             return nil
         }
-        return addresses.first.map { Endpoint(address: $0, weight: weight, zone: zone, labels: labels) }
+        return addresses.first.map {
+            Endpoint(address: $0, weight: weight, zone: zone, labels: labels, isBackup: isBackup)
+        }
     }
 
     private static func port(_ fields: Fields) -> Int? {

@@ -10,6 +10,8 @@ struct DocumentSet {
     private(set) var tlsPolicies: [BackendTLSPolicyDocument] = []
     private(set) var listenerPolicies: [ListenerPolicyDocument] = []
     private(set) var settings: [ProxySettingsDocument] = []
+    private(set) var trafficPolicies: [TrafficPolicyDocument] = []
+    private(set) var subsets: [ObjectID: BackendSubsetDocument] = [:]
     private(set) var services: [ObjectID: ServiceDocument] = [:]
     private(set) var slices: [EndpointSliceDocument] = []
     private(set) var backends: [ObjectID: BackendDocument] = [:]
@@ -102,7 +104,7 @@ struct DocumentSet {
         ],
         APIGroup.core: ["Service", "Secret", "ConfigMap", "Namespace"],
         APIGroup.discovery: ["EndpointSlice"],
-        APIGroup.martlet: ["Backend", "ListenerPolicy", "ProxySettings"],
+        APIGroup.martlet: ["Backend", "BackendSubset", "TrafficPolicy", "ListenerPolicy", "ProxySettings"],
     ]
 
     /// Kinds of the Gateway API that exist and are not read: nobody meant another one.
@@ -143,6 +145,8 @@ struct DocumentSet {
             if let policy = BackendTLSPolicyDocument(spec, metadata: metadata) { tlsPolicies.append(policy) }
         case "Service": services[metadata.id] = ServiceDocument(spec, metadata: metadata)
         case "Backend": backends[metadata.id] = BackendDocument(spec, metadata: metadata)
+        case "BackendSubset": subsets[metadata.id] = BackendSubsetDocument(spec, metadata: metadata)
+        case "TrafficPolicy": trafficPolicies.append(TrafficPolicyDocument(spec, metadata: metadata))
         case "ListenerPolicy": listenerPolicies.append(ListenerPolicyDocument(spec, metadata: metadata))
         case "ProxySettings": settings.append(ProxySettingsDocument(spec, metadata: metadata))
         default: break

@@ -218,26 +218,8 @@ struct MirrorDocument {
             defer { inner.done() }
             return ObjectReference(inner, kind: "Service", hasPort: true)
         }
-        let percent = fields.integer("percent", in: 0...100)
-        (numerator, denominator) = (percent?.value ?? 100, 100)
-        if let fraction = fields.fields("fraction") {
-            if let percent {
-                fields.report.error(
-                    "percent and fraction cannot stand together", at: percent.place, remedy: "keep one of them")
-            }
-            denominator = fraction.integer("denominator", in: 1...Int(Int32.max))?.value ?? 100
-            if let value = fraction.integer("numerator", in: 0...Int(Int32.max)) {
-                numerator = value.value
-                if value.value > denominator {
-                    fields.report.error(
-                        "the numerator is larger than the denominator \(denominator)", at: value.place,
-                        remedy: "at most \(denominator)")
-                }
-            } else if !fraction.has("numerator") {
-                fraction.missing("numerator")
-            }
-            fraction.done()
-        }
+        let share = Share(fields)
+        (numerator, denominator) = (share.numerator, share.denominator)
         guard let reference else { return nil }
         self.reference = reference
     }

@@ -41,7 +41,7 @@ struct ListenerPolicyDocument {
     }
 
     private mutating func readLimits(_ fields: Fields) {
-        var reader = LimitReader(fields: fields)
+        var reader = PartReader(fields)
         reader.number("maxHeaders", in: 1...10_000, &limits.maxHeaders)
         reader.number("maxHeaderBytes", in: 256...(16 << 20), &limits.maxHeaderBytes)
         reader.number("maxTargetBytes", in: 64...(1 << 20), &limits.maxTargetBytes)
@@ -54,8 +54,7 @@ struct ListenerPolicyDocument {
         reader.duration("handshakeTimeout", &limits.handshakeTimeout)
         reader.optional("maxConnections", in: 1...10_000_000, &limits.maxConnections)
         reader.optional("maxRequestsPerConnection", in: 1...1_000_000_000, &limits.maxRequestsPerConnection)
-        if let http2 = fields.fields("http2") {
-            var inner = LimitReader(fields: http2, prefix: "http2.")
+        reader.inside("http2") { inner in
             inner.number("maxConcurrentStreams", in: 1...100_000, &limits.http2.maxConcurrentStreams)
             inner.number("streamWindow", in: 65_535...Int(Int32.max), &limits.http2.streamWindow)
             inner.number("connectionWindow", in: 65_535...Int(Int32.max), &limits.http2.connectionWindow)
@@ -64,53 +63,9 @@ struct ListenerPolicyDocument {
             inner.rate("controlFrames", &limits.http2.controlFrames)
             inner.number("maxQueuedFrames", in: 16...1_000_000, &limits.http2.maxQueuedFrames)
             inner.number("maxContinuations", in: 1...1000, &limits.http2.maxContinuations)
-            reader.places.merge(inner.places) { first, _ in first }
-            http2.done()
         }
         fields.done()
         limitPlaces = reader.places
-    }
-}
-
-/// Reads limits into a value that has defaults, and remembers which were written.
-private struct LimitReader {
-    let fields: Fields
-    var prefix = ""
-    var places: [String: Place] = [:]
-
-    init(fields: Fields, prefix: String = "") {
-        self.fields = fields
-        self.prefix = prefix
-    }
-
-    mutating func number(_ name: String, in range: ClosedRange<Int>, _ value: inout Int) {
-        guard let given = fields.integer(name, in: range) else { return }
-        value = given.value
-        places[prefix + name] = given.place
-    }
-
-    mutating func optional(_ name: String, in range: ClosedRange<Int>, _ value: inout Int?) {
-        guard let given = fields.integer(name, in: range) else { return }
-        value = given.value
-        places[prefix + name] = given.place
-    }
-
-    mutating func duration(_ name: String, _ value: inout Duration) {
-        guard let given = fields.duration(name) else { return }
-        guard given.value > 0 else {
-            fields.report.error("\(name) must not be 0", at: given.place, remedy: "for example 10s")
-            return
-        }
-        value = .nanoseconds(given.value)
-        places[prefix + name] = given.place
-    }
-
-    mutating func rate(_ name: String, _ value: inout RateLimit) {
-        guard let inner = fields.fields(name) else { return }
-        if let burst = inner.integer("burst", in: 1...1_000_000) { value.burst = burst.value }
-        if let rate = inner.integer("perSecond", in: 1...1_000_000) { value.perSecond = rate.value }
-        inner.done()
-        places[prefix + name] = fields.place(of: name)
     }
 }
 
@@ -122,6 +77,10 @@ struct ProxySettingsDocument {
     var drainTimeout: Located<UInt64>?
     var resolutionInterval: Located<UInt64>?
     var accessLog: Located<AccessLog>?
+    var zone: Located<String>?
+    var overload = OverloadProtection()
+    /// Parts of `overload` that were written.
+    var overloadPlaces: [String: Place] = [:]
 
     init(_ spec: Fields, metadata: Metadata) {
         self.metadata = metadata
@@ -130,6 +89,14 @@ struct ProxySettingsDocument {
         if let interval = resolutionInterval, interval.value < 1_000_000_000 {
             spec.report.error("resolutionInterval is shorter than 1s", at: interval.place, remedy: "1s or more")
         }
+        if let zone = spec.string("zone") {
+            if zone.value.isEmpty {
+                spec.report.error("zone must not be empty", at: zone.place, remedy: "for example eu-west-1a")
+            } else {
+                self.zone = zone
+            }
+        }
+        if let fields = spec.fields("overload") { readOverload(fields) }
         guard let log = spec.fields("accessLog") else { return }
         defer { log.done() }
         let kind = log.choice("type", AccessLogKind.self)?.value ?? (log.has("format") ? .text : .json)
@@ -147,5 +114,17 @@ struct ProxySettingsDocument {
         if kind != .text, let format {
             spec.report.error("format belongs to type text only", at: format.place, remedy: "write \"type: text\"")
         }
+    }
+
+    private mutating func readOverload(_ fields: Fields) {
+        var reader = PartReader(fields)
+        if let memory = fields.bytes("maxMemory", in: (1 << 20)...(1 << 46)) {
+            overload.maxMemoryBytes = memory.value
+            reader.note("maxMemory", memory.place)
+        }
+        reader.switchable("maxDescriptorPercent", upTo: 100, &overload.maxDescriptorPercent)
+        reader.duration("maxLoopLag", &overload.maxLoopLag)
+        fields.done()
+        overloadPlaces = reader.places
     }
 }

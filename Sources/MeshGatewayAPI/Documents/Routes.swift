@@ -1,3 +1,5 @@
+import MeshModel
+
 /// What all kinds of route share.
 struct RouteHeader {
     var parents: [ParentReference]
@@ -93,8 +95,8 @@ struct HTTPRouteDocument {
         var matches: [Match]
         var filters: [FilterDocument]
         var backends: [BackendReference]
-        var timeouts: TimeoutsDocument
-        var retry: RetryDocument?
+        /// `timeouts` and `retry`.
+        var settings: [Setting<RequestPolicy>]
         var session: SessionDocument?
         var place: Place
     }
@@ -112,8 +114,8 @@ struct HTTPRouteDocument {
             spec.ignore("rules")
             rules = [
                 Rule(
-                    name: nil, matches: [Match(place: spec.place)], filters: [], backends: [],
-                    timeouts: TimeoutsDocument(), retry: nil, session: nil, place: spec.place)
+                    name: nil, matches: [Match(place: spec.place)], filters: [], backends: [], settings: [],
+                    session: nil, place: spec.place)
             ]
         }
         let matches = rules.reduce(0) { $0 + $1.matches.count }
@@ -132,8 +134,8 @@ struct HTTPRouteDocument {
         let filters = FilterDocument.list(fields, of: FilterDocument.httpKinds)
         let backends = fields.list("backendRefs", most: 16) { BackendReference($0, filters: FilterDocument.httpKinds) }
         let rule = Rule(
-            name: name, matches: matches, filters: filters, backends: backends, timeouts: TimeoutsDocument(fields),
-            retry: RetryDocument(fields), session: SessionDocument(fields), place: fields.place)
+            name: name, matches: matches, filters: filters, backends: backends,
+            settings: RequestSettings.inline(fields), session: SessionDocument(fields), place: fields.place)
         check(rule, fields.report)
         return rule
     }
@@ -307,50 +309,6 @@ struct StreamRouteDocument {
     }
 }
 
-/// `timeouts` of a rule, in nanoseconds; 0 means no timeout.
-struct TimeoutsDocument {
-    var request: Located<UInt64>?
-    var backendRequest: Located<UInt64>?
-
-    init() {}
-
-    init(_ rule: Fields) {
-        guard let fields = rule.fields("timeouts") else { return }
-        request = fields.duration("request")
-        backendRequest = fields.duration("backendRequest")
-        fields.done()
-        guard let request, let backendRequest, request.value > 0, backendRequest.value > request.value else { return }
-        rule.report.error(
-            "timeouts.backendRequest is longer than timeouts.request", at: backendRequest.place,
-            remedy: "at most \(GatewayDuration.text(nanoseconds: request.value))")
-    }
-}
-
-/// `retry` of a rule.
-struct RetryDocument {
-    var codes: [Int]
-    var attempts: Int?
-    /// Nanoseconds.
-    var backoff: UInt64?
-    var place: Place
-
-    init?(_ rule: Fields) {
-        guard let fields = rule.fields("retry") else { return nil }
-        place = fields.place
-        codes = fields.items("codes", most: 16).compactMap { node, place in
-            if case .scalar(let text, true) = node.content, let code = Int(text), (400...599).contains(code) {
-                return code
-            }
-            rule.report.error("a retry code must be a number from 400 to 599", at: place, remedy: "for example 503")
-            return nil
-        }
-        attempts = fields.integer("attempts", in: 1...100)?.value
-        rule.report.warning("retry has no effect yet: the first answer of a backend counts", at: place)
-        backoff = fields.duration("backoff")?.value
-        fields.done()
-    }
-}
-
 /// `sessionPersistence` of a rule.
 struct SessionDocument {
     enum Kind: String, CaseIterable {
@@ -374,14 +332,18 @@ struct SessionDocument {
     init?(_ rule: Fields) {
         guard let fields = rule.fields("sessionPersistence") else { return nil }
         place = fields.place
-        kind = fields.choice("type", Kind.self)?.value ?? .cookie
-        name = fields.string("sessionName")?.value
+        let kind = fields.choice("type", Kind.self)?.value ?? .cookie
+        self.kind = kind
+        let given = fields.string("sessionName")
+        name = given.flatMap {
+            kind == .cookie ? Syntax.cookieName($0, fields.report) : Syntax.headerName($0, fields.report)
+        }
         path = "/"
         lifetime = .session
         for field in ["cookie", "cookieConfig"] {
             guard let cookie = fields.fields(field) else { continue }
-            name = cookie.string("name")?.value ?? name
-            path = cookie.string("path")?.value ?? path
+            name = cookie.string("name").flatMap { Syntax.cookieName($0, fields.report) } ?? name
+            path = cookie.string("path").flatMap { Syntax.cookiePath($0, fields.report) } ?? path
             lifetime = cookie.choice("lifetimeType", Lifetime.self)?.value ?? lifetime
             cookie.done()
         }
@@ -389,13 +351,21 @@ struct SessionDocument {
             name = header.string("name").flatMap { Syntax.headerName($0, fields.report) } ?? name
             header.done()
         }
-        rule.report.warning("sessionPersistence has no effect yet: any endpoint may get a request", at: place)
-        absoluteTimeout = fields.duration("absoluteTimeout")?.value
-        _ = fields.duration("idleTimeout")
+        if let timeout = fields.duration("absoluteTimeout") {
+            if timeout.value == 0 {
+                fields.report.error(
+                    "absoluteTimeout must not be 0", at: timeout.place, remedy: "for example 24h, or leave it out")
+            } else {
+                absoluteTimeout = timeout.value
+            }
+        }
+        fields.ignoreWithWarning("idleTimeout", because: "a session lasts until its absoluteTimeout")
         fields.done()
-        if lifetime == .permanent, absoluteTimeout == nil {
+        if lifetime == .permanent, !fields.has("absoluteTimeout") {
             fields.missing("absoluteTimeout", remedy: "a permanent cookie needs one, for example 24h")
         }
-        if kind == .header, name == nil { fields.missing("header", remedy: "header: {name: NAME}") }
+        if kind == .header, name == nil, given == nil, !fields.has("header") {
+            fields.missing("header", remedy: "header: {name: NAME}")
+        }
     }
 }

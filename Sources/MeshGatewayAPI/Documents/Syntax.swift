@@ -55,6 +55,26 @@ enum Syntax {
         return nil
     }
 
+    /// A name of a cookie (RFC 6265 §4.1.1).
+    static func cookieName(_ text: Located<String>, _ report: Report) -> String? {
+        let isToken =
+            (1...256).contains(text.value.utf8.count)
+            && text.value.utf8.allSatisfy { isAlphanumeric($0) || "!#$%&'*+-.^_`|~".utf8.contains($0) }
+        if isToken { return text.value }
+        report.error("\"\(text.value)\" is not a cookie name", at: text.place, remedy: "letters, digits, - and _")
+        return nil
+    }
+
+    /// A path that a cookie is for (RFC 6265 §4.1.1).
+    static func cookiePath(_ text: Located<String>, _ report: Report) -> String? {
+        let isPath =
+            text.value.hasPrefix("/") && text.value.utf8.count <= 1024
+            && text.value.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F && $0 != 0x3B }
+        if isPath { return text.value }
+        report.error("\"\(text.value)\" is not a path of a cookie", at: text.place, remedy: "for example /")
+        return nil
+    }
+
     /// An absolute path as the standard wants it for Exact and PathPrefix.
     static func path(_ text: Located<String>, _ report: Report) -> String? {
         let value = text.value

@@ -19,20 +19,28 @@ final class BackendTable {
         var remedy = ""
     }
 
-    private let documents: DocumentSet
+    let documents: DocumentSet
     private let policies: TLSPolicies
-    private let report: Report
+    let traffic: TrafficPolicies
+    let report: Report
     private(set) var backends: [Backend] = []
     private var index: [String: Int] = [:]
     /// Where settings of a backend were written, by key as in ``Translation/origins``.
     private(set) var origins: [String: Place] = [:]
     private var known: [String: Result<BackendTarget, Problem>] = [:]
 
-    init(_ documents: DocumentSet, policies: TLSPolicies, report: Report) {
+    init(_ documents: DocumentSet, policies: TLSPolicies, traffic: TrafficPolicies, report: Report) {
         self.documents = documents
         self.report = report
         self.policies = policies
+        self.traffic = traffic
     }
+
+    /// Remembers where a setting was written, in place of what another document said.
+    func note<Target>(_ setting: Setting<Target>, under key: String) { origins.note(setting, under: key) }
+
+    /// The backend of the model called `name`.
+    func backend(named name: String) -> Backend? { index[name].map { backends[$0] } }
 
     /// The backend that `reference` of `source` leads to.
     func target(
@@ -44,17 +52,18 @@ final class BackendTable {
         if let result = known[key] { return result }
         let result: Result<BackendTarget, Problem>
         switch (id.group, id.kind) {
-        case (APIGroup.core, "Service"): result = service(id, reference, use, certificate)
-        case (APIGroup.martlet, "Backend"): result = backend(id, use, certificate)
+        case (APIGroup.core, "Service"): result = service(id, reference.port, nil, use, certificate)
+        case (APIGroup.martlet, "Backend"): result = backend(id, nil, use, certificate)
+        case (APIGroup.martlet, "BackendSubset"): result = subset(id, use, certificate)
         default: result = .failure(unknownKind(id))
         }
         known[key] = result
         return result
     }
 
-    private func unknownKind(_ id: ObjectID) -> Problem {
+    func unknownKind(_ id: ObjectID) -> Problem {
         let remedy =
-            id.kind == "Backend"
+            ["Backend", "BackendSubset"].contains(id.kind)
             ? "group: \(APIGroup.martlet)" : "kind Service, or kind Backend with group \(APIGroup.martlet)"
         let group = id.group.isEmpty ? "the core group" : "group \(id.group)"
         return Problem(
@@ -73,8 +82,8 @@ final class BackendTable {
 
     // MARK: Service
 
-    private func service(
-        _ id: ObjectID, _ reference: ObjectReference, _ use: Use, _ certificate: Certificate?
+    func service(
+        _ id: ObjectID, _ port: Int?, _ subset: BackendSubsetDocument?, _ use: Use, _ certificate: Certificate?
     ) -> Result<BackendTarget, Problem> {
         guard let service = documents.services[id], !service.isExternalName else {
             let near = documents.services.keys.filter { $0.namespace == id.namespace }.map(\.name)
@@ -91,7 +100,7 @@ final class BackendTable {
                             ?? "a Service of this name, or a Backend: {group: \(APIGroup.martlet), kind: Backend, name: "
                             + "\(id.name)}"))
         }
-        guard let number = reference.port else {
+        guard let number = port else {
             return .failure(
                 Problem(
                     reason: "BackendNotFound", message: "a reference to a Service needs a port",
@@ -106,13 +115,15 @@ final class BackendTable {
         }
         let tls = policies.tls(for: id, section: port.name, certificate: certificate)
         return spoken(port.appProtocol, use, tls: tls != nil, owner: id).map { spoken in
+            let own = subset?.baseName ?? "\(id.namespace)/Service/\(id.name):\(number)"
             var backend = Backend(
-                name: name("\(id.namespace)/Service/\(id.name):\(number)", use, certificate: tls?.clientCertificate),
-                protocol: spoken, tls: tls, endpoints: endpoints(id, port))
-            backend.origin = service.metadata.origin
+                name: name(own, use, certificate: tls?.clientCertificate), protocol: spoken, tls: tls,
+                endpoints: endpoints(id, port))
+            backend.origin = (subset?.metadata ?? service.metadata).origin
             let key = "backend/\(backend.name)/"
             origins[key + "tls"] = policies.place(for: id, section: port.name)
             if port.appProtocol != nil { origins[key + "appProtocol"] = port.place }
+            apply(traffic.policies(for: id, section: port.name), to: &backend)
             if backend.endpoints.isEmpty {
                 report.warning(
                     "\(id.description) has no ready endpoint at port \(number): requests for it are answered with 503",
@@ -120,6 +131,7 @@ final class BackendTable {
                     remedy: "an EndpointSlice with the label kubernetes.io/service-name: \(id.name), or a Backend of "
                         + "group \(APIGroup.martlet) in place of the Service")
             }
+            finish(&backend, subset, of: id)
             return add(backend)
         }
     }
@@ -135,7 +147,7 @@ final class BackendTable {
                     let place: EndpointAddress =
                         slice.isName ? .name(address.value, port: socket) : .ip(address.value, port: socket)
                     if !result.contains(where: { $0.address == place }) {
-                        result.append(Endpoint(place, zone: endpoint.zone))
+                        result.append(Endpoint(place, zone: endpoint.zone, labels: slice.endpointLabels))
                     }
                 }
             }
@@ -145,7 +157,9 @@ final class BackendTable {
 
     // MARK: Backend
 
-    private func backend(_ id: ObjectID, _ use: Use, _ certificate: Certificate?) -> Result<BackendTarget, Problem> {
+    func backend(
+        _ id: ObjectID, _ subset: BackendSubsetDocument?, _ use: Use, _ certificate: Certificate?
+    ) -> Result<BackendTarget, Problem> {
         guard let document = documents.backends[id] else {
             let near = documents.backends.keys.filter { $0.namespace == id.namespace }.map(\.name)
             return .failure(
@@ -155,7 +169,8 @@ final class BackendTable {
         }
         let tls = policies.tls(for: id, section: nil, certificate: certificate)
         return spoken(document.appProtocol?.value, use, tls: tls != nil, owner: id).map { spoken in
-            let name = name("\(id.namespace)/Backend/\(id.name)", use, certificate: tls?.clientCertificate)
+            let own = subset?.baseName ?? "\(id.namespace)/Backend/\(id.name)"
+            let name = name(own, use, certificate: tls?.clientCertificate)
             var backend = Backend(name: name, protocol: spoken, tls: tls)
             backend.endpoints = document.endpoints.map { endpoint in
                 let address: EndpointAddress
@@ -164,10 +179,15 @@ final class BackendTable {
                 case .name(let name, let port): address = .name(name, port: UInt16(clamping: port))
                 case .unix(let path): address = .unix(path: path)
                 }
-                return Endpoint(address, weight: endpoint.weight, zone: endpoint.zone, labels: endpoint.labels)
+                return Endpoint(
+                    address, weight: endpoint.weight, zone: endpoint.zone, labels: endpoint.labels,
+                    isBackup: endpoint.isBackup)
             }
             apply(document, to: &backend)
+            if let subset { backend.origin = subset.metadata.origin }
+            apply(traffic.policies(for: id, section: nil), to: &backend)
             origins["backend/\(backend.name)/tls"] = policies.place(for: id, section: nil)
+            finish(&backend, subset, of: id)
             return add(backend)
         }
     }
@@ -179,20 +199,9 @@ final class BackendTable {
             set(given.value)
             origins[key + name] = given.place
         }
-        take(document.connectTimeout, "timeouts.connect") { backend.connectTimeout = .nanoseconds($0) }
-        take(document.idleTimeout, "timeouts.idle") { backend.idleTimeout = .nanoseconds($0) }
-        take(document.maxConnections, "connectionLimits.maxConnections") { backend.limits.maxConnections = $0 }
-        take(document.maxIdleConnections, "connectionLimits.maxIdleConnections") {
-            backend.limits.maxIdleConnections = $0
-        }
-        take(document.maxRequestsPerConnection, "connectionLimits.maxRequestsPerConnection") {
-            backend.limits.maxRequestsPerConnection = $0
-        }
-        take(document.maxConcurrentStreams, "connectionLimits.maxConcurrentStreams") {
-            backend.limits.maxConcurrentStreams = $0
-        }
-        take(document.loadBalancer, "loadBalancer.type") {
-            backend.loadBalancer.algorithm = $0 == .roundRobin ? .roundRobin : .leastRequest
+        for setting in document.settings {
+            setting.apply(&backend)
+            origins.note(setting, under: key)
         }
         take(document.proxyProtocol, "proxyProtocol") { backend.proxyProtocol = $0 == .v1 ? .v1 : .v2 }
         take(document.appProtocol, "appProtocol") { _ in }

@@ -7,6 +7,7 @@ final class Linker {
     let report: Report
     let material: Material
     let tlsPolicies: TLSPolicies
+    let traffic: TrafficPolicies
     let backends: BackendTable
     var slots: [ListenerSlot] = []
     private(set) var origins: [String: Place] = [:]
@@ -18,7 +19,8 @@ final class Linker {
         self.report = report
         material = Material(documents, base: base, report: report)
         tlsPolicies = TLSPolicies(documents, material: material, report: report)
-        backends = BackendTable(documents, policies: tlsPolicies, report: report)
+        traffic = TrafficPolicies(documents, report: report)
+        backends = BackendTable(documents, policies: tlsPolicies, traffic: traffic, report: report)
     }
 
     /// The model; of use only if nothing was reported as an error.
@@ -55,7 +57,7 @@ final class Linker {
         let order = Dictionary(
             documents.objects.enumerated().map { ($0.element.id.description, $0.offset) },
             uniquingKeysWith: { a, _ in a })
-        return (gatewayStatuses() + objectStatuses + tlsPolicies.statuses).enumerated().sorted {
+        return (gatewayStatuses() + objectStatuses + tlsPolicies.statuses + traffic.statuses).enumerated().sorted {
             (order[$0.element.object] ?? 0, $0.offset) < (order[$1.element.object] ?? 0, $1.offset)
         }.map(\.element)
     }
@@ -65,6 +67,9 @@ final class Linker {
 
     /// Remembers where a setting was written.
     func remember(_ key: String, _ place: Place) { origins[key] = place }
+
+    /// Remembers where a setting was written, in place of what another document said.
+    func note<Target>(_ setting: Setting<Target>, under key: String) { origins.note(setting, under: key) }
 
     // MARK: Conflicts
 
@@ -196,6 +201,12 @@ final class Linker {
             result.accessLog = log.value
             remember("settings/accessLog", log.place)
         }
+        if let zone = document.zone {
+            result.zone = zone.value
+            remember("settings/zone", zone.place)
+        }
+        result.overload = document.overload
+        for (name, place) in document.overloadPlaces { remember("settings/overload.\(name)", place) }
         return result
     }
 }

@@ -30,7 +30,7 @@ extension Linker {
             result.rules = document.rules.enumerated().map { translator.rule($0.element, index: $0.offset) }
         case .grpc(let document):
             translator.use = .grpc
-            result.rules = document.rules.map { translator.rule($0) }
+            result.rules = document.rules.enumerated().map { translator.rule($0.element, index: $0.offset) }
         case .stream(let document):
             translator.use = .stream
             result.backends = document.backends.map { translator.weighted($0, in: nil) }
@@ -56,26 +56,13 @@ private struct RouteTranslator {
         rule.filters = document.filters.compactMap { filter($0) }
         rule.backends = document.backends.map { weighted($0, in: document) }
         let key = "rule/\(source.namespace)/\(source.name)/\(index)/"
-        if let timeout = document.timeouts.request {
-            rule.policy.timeouts.request = timeout.value == 0 ? nil : .nanoseconds(timeout.value)
-            linker.remember(key + "timeouts.request", timeout.place)
-        }
-        if let timeout = document.timeouts.backendRequest {
-            rule.policy.timeouts.backendRequest = timeout.value == 0 ? nil : .nanoseconds(timeout.value)
-            linker.remember(key + "timeouts.backendRequest", timeout.place)
-        }
-        if let retry = document.retry {
-            rule.policy.retry = Retry(
-                attempts: retry.attempts ?? Retry.defaultAttempts, codes: retry.codes,
-                backoff: retry.backoff.map { Backoff(base: .nanoseconds($0)) } ?? Backoff())
-            linker.remember(key + "retry", retry.place)
-        }
+        rule.policy = policy(document.settings, rule, key)
         rule.sessionPersistence = session(document.session, key)
         warnIfEmpty(document.backends.isEmpty, rule.filters, document.place)
         return rule
     }
 
-    mutating func rule(_ document: GRPCRouteDocument.Rule) -> RouteRule {
+    mutating func rule(_ document: GRPCRouteDocument.Rule, index: Int) -> RouteRule {
         var rule = RouteRule(name: document.name ?? "", origin: document.place.origin)
         rule.matches = document.matches.map { match in
             func text(_ value: String?) -> StringMatch? {
@@ -86,7 +73,9 @@ private struct RouteTranslator {
         }
         rule.filters = document.filters.compactMap { filter($0) }
         rule.backends = document.backends.map { weighted($0, in: nil) }
-        rule.sessionPersistence = session(document.session, "")
+        let key = "grpcrule/\(source.namespace)/\(source.name)/\(index)/"
+        rule.policy = policy([], rule, key)
+        rule.sessionPersistence = session(document.session, key)
         warnIfEmpty(document.backends.isEmpty, rule.filters, document.place)
         return rule
     }
@@ -112,8 +101,44 @@ private struct RouteTranslator {
             method: document.method?.rawValue)
     }
 
-    private func named(_ matches: [ValueMatch]) -> [NamedMatch] {
-        matches.map { NamedMatch(name: $0.name, value: $0.kind == .exact ? .exact($0.value) : .regex($0.value)) }
+    private func named(_ matches: [ValueMatch]) -> [NamedMatch] { matches.map { NamedMatch($0) } }
+
+    // MARK: Policy
+
+    /// What the rule says itself, and then what the policies for its route and for itself say.
+    private func policy(_ inline: [Setting<RequestPolicy>], _ rule: RouteRule, _ key: String) -> RequestPolicy {
+        var policy = RequestPolicy()
+        let section = rule.name.isEmpty ? nil : rule.name
+        let policies = linker.traffic.policies(for: source, section: section)
+        for setting in inline + policies.flatMap(\.forRequests) {
+            setting.apply(&policy)
+            linker.note(setting, under: key)
+        }
+        let backends = rule.backends.compactMap { share -> Backend? in
+            guard case .backend(let name) = share.target else { return nil }
+            return linker.backends.backend(named: name)
+        }
+        check(policy, backends, key)
+        policy.timeouts.forgetUnlimited(unless: backends.map(\.policy.timeouts))
+        return policy
+    }
+
+    /// What the rule and its backends say against each other.
+    private func check(_ policy: RequestPolicy, _ backends: [Backend], _ key: String) {
+        for problem in policy.contradictions() {
+            linker.report.contradiction(problem, linker.origins, field: key, bound: nil)
+        }
+        let origins = linker.origins.merging(linker.backends.origins) { first, _ in first }
+        for backend in backends {
+            let own = "backend/\(backend.name)/policy."
+            for problem in policy.inheriting(backend.policy).contradictions() {
+                let isOfRule = linker.origins[key + problem.field] != nil
+                let isBoundOfRule = linker.origins[key + problem.bound] != nil
+                guard isOfRule != isBoundOfRule else { continue }
+                linker.report.contradiction(
+                    problem, origins, field: isOfRule ? key : own, bound: isBoundOfRule ? key : own)
+            }
+        }
     }
 
     // MARK: Backends
@@ -178,7 +203,7 @@ private struct RouteTranslator {
 
     private func session(_ document: SessionDocument?, _ key: String) -> SessionPersistence? {
         guard let document else { return nil }
-        if !key.isEmpty { linker.remember(key + "sessionPersistence", document.place) }
+        linker.remember(key + "sessionPersistence", document.place)
         let timeout = document.absoluteTimeout.map { Duration.nanoseconds($0) }
         switch document.kind {
         case .cookie:

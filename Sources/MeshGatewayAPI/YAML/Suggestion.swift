@@ -31,8 +31,16 @@ enum Suggestion {
         "rewrite": ["URLRewrite", "urlRewrite"], "mirror": ["RequestMirror", "requestMirror"],
         "requestheaders": ["RequestHeaderModifier"], "responseheaders": ["ResponseHeaderModifier"],
         "code": ["statusCode"], "status": ["statusCode"], "passthrough": ["Passthrough"],
-        "round_robin": ["RoundRobin"],
-        "least_conn": ["LeastRequest"], "connecttimeout": ["timeouts"], "maxheadersize": ["maxHeaderBytes"],
+        "round_robin": ["ROUND_ROBIN"], "least_conn": ["LEAST_REQUEST"], "leastconn": ["LEAST_REQUEST"],
+        "least_connections": ["LEAST_REQUEST"], "consistent_hash": ["RING_HASH", "hash"],
+        "consistenthash": ["RING_HASH", "hash"], "ewma": ["PEAK_EWMA"], "p2c": ["LEAST_REQUEST"],
+        "circuitbreaker": ["connectionLimits", "outlierDetection"], "connectionpool": ["connectionLimits"],
+        "consecutive5xxerrors": ["consecutive5xx"], "maxejectionduration": ["maxEjectionTime"],
+        "baseejectionduration": ["baseEjectionTime"], "maxparallelrequests": ["maxRequests"],
+        "maxparallelretries": ["maxRetries"], "retryon": ["on"], "triggers": ["on"], "loadbalancing": ["loadBalancer"],
+        "targetref": ["targetRefs"], "ratelimit": ["rateLimits"], "fault": ["faults"], "delayed": ["delay"],
+        "subset": ["BackendSubset"], "destinationrule": ["TrafficPolicy"], "backendtrafficpolicy": ["TrafficPolicy"],
+        "connecttimeout": ["timeouts"], "maxheadersize": ["maxHeaderBytes"],
         "maxbodysize": ["maxBodyBytes"], "clientmaxbodysize": ["maxBodyBytes"],
     ]
 

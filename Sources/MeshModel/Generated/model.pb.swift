@@ -271,44 +271,6 @@ nonisolated enum ProtoBackendProtocol: SwiftProtobuf.Enum, Swift.CaseIterable {
 
 }
 
-nonisolated enum ProtoBalancing: SwiftProtobuf.Enum, Swift.CaseIterable {
-  typealias RawValue = Int
-  case unspecified // = 0
-  case roundRobin // = 1
-  case leastRequest // = 2
-  case UNRECOGNIZED(Int)
-
-  init() {
-    self = .unspecified
-  }
-
-  init?(rawValue: Int) {
-    switch rawValue {
-    case 0: self = .unspecified
-    case 1: self = .roundRobin
-    case 2: self = .leastRequest
-    default: self = .UNRECOGNIZED(rawValue)
-    }
-  }
-
-  var rawValue: Int {
-    switch self {
-    case .unspecified: return 0
-    case .roundRobin: return 1
-    case .leastRequest: return 2
-    case .UNRECOGNIZED(let i): return i
-    }
-  }
-
-  // The compiler won't synthesize support with the UNRECOGNIZED case.
-  static let allCases: [ProtoBalancing] = [
-    .unspecified,
-    .roundRobin,
-    .leastRequest,
-  ]
-
-}
-
 nonisolated enum ProtoProxyProtocol: SwiftProtobuf.Enum, Swift.CaseIterable {
   typealias RawValue = Int
   case unspecified // = 0
@@ -347,6 +309,94 @@ nonisolated enum ProtoProxyProtocol: SwiftProtobuf.Enum, Swift.CaseIterable {
     .none,
     .v1,
     .v2,
+  ]
+
+}
+
+nonisolated enum ProtoRequestPriority: SwiftProtobuf.Enum, Swift.CaseIterable {
+  typealias RawValue = Int
+  case unspecified // = 0
+  case low // = 1
+  case normal // = 2
+  case high // = 3
+  case UNRECOGNIZED(Int)
+
+  init() {
+    self = .unspecified
+  }
+
+  init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .low
+    case 2: self = .normal
+    case 3: self = .high
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .low: return 1
+    case .normal: return 2
+    case .high: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  static let allCases: [ProtoRequestPriority] = [
+    .unspecified,
+    .low,
+    .normal,
+    .high,
+  ]
+
+}
+
+nonisolated enum ProtoRetryTrigger: SwiftProtobuf.Enum, Swift.CaseIterable {
+  typealias RawValue = Int
+  case unspecified // = 0
+  case connectFailure // = 1
+  case refusedStream // = 2
+  case reset // = 3
+  case timeout // = 4
+  case UNRECOGNIZED(Int)
+
+  init() {
+    self = .unspecified
+  }
+
+  init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .connectFailure
+    case 2: self = .refusedStream
+    case 3: self = .reset
+    case 4: self = .timeout
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .connectFailure: return 1
+    case .refusedStream: return 2
+    case .reset: return 3
+    case .timeout: return 4
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  static let allCases: [ProtoRetryTrigger] = [
+    .unspecified,
+    .connectFailure,
+    .refusedStream,
+    .reset,
+    .timeout,
   ]
 
 }
@@ -439,6 +489,24 @@ nonisolated struct ProtoProxySettings: Sendable {
   /// Clears the value of `accessLog`. Subsequent reads from it will return its default value.
   mutating func clearAccessLog() {self._accessLog = nil}
 
+  var zone: String {
+    get {_zone ?? String()}
+    set {_zone = newValue}
+  }
+  /// Returns true if `zone` has been explicitly set.
+  var hasZone: Bool {self._zone != nil}
+  /// Clears the value of `zone`. Subsequent reads from it will return its default value.
+  mutating func clearZone() {self._zone = nil}
+
+  var overload: ProtoOverloadProtection {
+    get {_overload ?? ProtoOverloadProtection()}
+    set {_overload = newValue}
+  }
+  /// Returns true if `overload` has been explicitly set.
+  var hasOverload: Bool {self._overload != nil}
+  /// Clears the value of `overload`. Subsequent reads from it will return its default value.
+  mutating func clearOverload() {self._overload = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -446,6 +514,49 @@ nonisolated struct ProtoProxySettings: Sendable {
   fileprivate var _drainTimeout: ProtoDuration? = nil
   fileprivate var _resolutionInterval: ProtoDuration? = nil
   fileprivate var _accessLog: ProtoAccessLog? = nil
+  fileprivate var _zone: String? = nil
+  fileprivate var _overload: ProtoOverloadProtection? = nil
+}
+
+nonisolated struct ProtoOverloadProtection: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var maxMemoryBytes: Int64 {
+    get {_maxMemoryBytes ?? 0}
+    set {_maxMemoryBytes = newValue}
+  }
+  /// Returns true if `maxMemoryBytes` has been explicitly set.
+  var hasMaxMemoryBytes: Bool {self._maxMemoryBytes != nil}
+  /// Clears the value of `maxMemoryBytes`. Subsequent reads from it will return its default value.
+  mutating func clearMaxMemoryBytes() {self._maxMemoryBytes = nil}
+
+  var maxDescriptorPercent: Int64 {
+    get {_maxDescriptorPercent ?? 0}
+    set {_maxDescriptorPercent = newValue}
+  }
+  /// Returns true if `maxDescriptorPercent` has been explicitly set.
+  var hasMaxDescriptorPercent: Bool {self._maxDescriptorPercent != nil}
+  /// Clears the value of `maxDescriptorPercent`. Subsequent reads from it will return its default value.
+  mutating func clearMaxDescriptorPercent() {self._maxDescriptorPercent = nil}
+
+  var maxLoopLag: ProtoDuration {
+    get {_maxLoopLag ?? ProtoDuration()}
+    set {_maxLoopLag = newValue}
+  }
+  /// Returns true if `maxLoopLag` has been explicitly set.
+  var hasMaxLoopLag: Bool {self._maxLoopLag != nil}
+  /// Clears the value of `maxLoopLag`. Subsequent reads from it will return its default value.
+  mutating func clearMaxLoopLag() {self._maxLoopLag = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _maxMemoryBytes: Int64? = nil
+  fileprivate var _maxDescriptorPercent: Int64? = nil
+  fileprivate var _maxLoopLag: ProtoDuration? = nil
 }
 
 nonisolated struct ProtoAccessLog: Sendable {
@@ -995,81 +1106,53 @@ nonisolated struct ProtoRoute: Sendable {
   fileprivate var _origin: ProtoOrigin? = nil
 }
 
-nonisolated struct ProtoRouteRule: @unchecked Sendable {
+nonisolated struct ProtoRouteRule: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  var name: String {
-    get {_storage._name}
-    set {_uniqueStorage()._name = newValue}
-  }
+  var name: String = String()
 
-  var matches: [ProtoRouteMatch] {
-    get {_storage._matches}
-    set {_uniqueStorage()._matches = newValue}
-  }
+  var matches: [ProtoRouteMatch] = []
 
-  var filters: [ProtoFilter] {
-    get {_storage._filters}
-    set {_uniqueStorage()._filters = newValue}
-  }
+  var filters: [ProtoFilter] = []
 
-  var backends: [ProtoWeightedBackend] {
-    get {_storage._backends}
-    set {_uniqueStorage()._backends = newValue}
-  }
-
-  var requestTimeout: ProtoDuration {
-    get {_storage._requestTimeout ?? ProtoDuration()}
-    set {_uniqueStorage()._requestTimeout = newValue}
-  }
-  /// Returns true if `requestTimeout` has been explicitly set.
-  var hasRequestTimeout: Bool {_storage._requestTimeout != nil}
-  /// Clears the value of `requestTimeout`. Subsequent reads from it will return its default value.
-  mutating func clearRequestTimeout() {_uniqueStorage()._requestTimeout = nil}
-
-  var backendRequestTimeout: ProtoDuration {
-    get {_storage._backendRequestTimeout ?? ProtoDuration()}
-    set {_uniqueStorage()._backendRequestTimeout = newValue}
-  }
-  /// Returns true if `backendRequestTimeout` has been explicitly set.
-  var hasBackendRequestTimeout: Bool {_storage._backendRequestTimeout != nil}
-  /// Clears the value of `backendRequestTimeout`. Subsequent reads from it will return its default value.
-  mutating func clearBackendRequestTimeout() {_uniqueStorage()._backendRequestTimeout = nil}
-
-  var retry: ProtoRetry {
-    get {_storage._retry ?? ProtoRetry()}
-    set {_uniqueStorage()._retry = newValue}
-  }
-  /// Returns true if `retry` has been explicitly set.
-  var hasRetry: Bool {_storage._retry != nil}
-  /// Clears the value of `retry`. Subsequent reads from it will return its default value.
-  mutating func clearRetry() {_uniqueStorage()._retry = nil}
+  var backends: [ProtoWeightedBackend] = []
 
   var sessionPersistence: ProtoSessionPersistence {
-    get {_storage._sessionPersistence ?? ProtoSessionPersistence()}
-    set {_uniqueStorage()._sessionPersistence = newValue}
+    get {_sessionPersistence ?? ProtoSessionPersistence()}
+    set {_sessionPersistence = newValue}
   }
   /// Returns true if `sessionPersistence` has been explicitly set.
-  var hasSessionPersistence: Bool {_storage._sessionPersistence != nil}
+  var hasSessionPersistence: Bool {self._sessionPersistence != nil}
   /// Clears the value of `sessionPersistence`. Subsequent reads from it will return its default value.
-  mutating func clearSessionPersistence() {_uniqueStorage()._sessionPersistence = nil}
+  mutating func clearSessionPersistence() {self._sessionPersistence = nil}
 
   var origin: ProtoOrigin {
-    get {_storage._origin ?? ProtoOrigin()}
-    set {_uniqueStorage()._origin = newValue}
+    get {_origin ?? ProtoOrigin()}
+    set {_origin = newValue}
   }
   /// Returns true if `origin` has been explicitly set.
-  var hasOrigin: Bool {_storage._origin != nil}
+  var hasOrigin: Bool {self._origin != nil}
   /// Clears the value of `origin`. Subsequent reads from it will return its default value.
-  mutating func clearOrigin() {_uniqueStorage()._origin = nil}
+  mutating func clearOrigin() {self._origin = nil}
+
+  var policy: ProtoRequestPolicy {
+    get {_policy ?? ProtoRequestPolicy()}
+    set {_policy = newValue}
+  }
+  /// Returns true if `policy` has been explicitly set.
+  var hasPolicy: Bool {self._policy != nil}
+  /// Clears the value of `policy`. Subsequent reads from it will return its default value.
+  mutating func clearPolicy() {self._policy = nil}
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
-  fileprivate var _storage = unsafe _StorageClass.defaultInstance
+  fileprivate var _sessionPersistence: ProtoSessionPersistence? = nil
+  fileprivate var _origin: ProtoOrigin? = nil
+  fileprivate var _policy: ProtoRequestPolicy? = nil
 }
 
 nonisolated struct ProtoRouteMatch: Sendable {
@@ -1263,31 +1346,6 @@ nonisolated struct ProtoWeightedBackend: Sendable {
   }
 
   init() {}
-}
-
-nonisolated struct ProtoRetry: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  var codes: [Int32] = []
-
-  var attempts: Int64 = 0
-
-  var backoff: ProtoDuration {
-    get {_backoff ?? ProtoDuration()}
-    set {_backoff = newValue}
-  }
-  /// Returns true if `backoff` has been explicitly set.
-  var hasBackoff: Bool {self._backoff != nil}
-  /// Clears the value of `backoff`. Subsequent reads from it will return its default value.
-  mutating func clearBackoff() {self._backoff = nil}
-
-  var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  init() {}
-
-  fileprivate var _backoff: ProtoDuration? = nil
 }
 
 nonisolated struct ProtoSessionPersistence: Sendable {
@@ -1685,11 +1743,6 @@ nonisolated struct ProtoBackend: @unchecked Sendable {
     set {_uniqueStorage()._endpoints = newValue}
   }
 
-  var balancing: ProtoBalancing {
-    get {_storage._balancing}
-    set {_uniqueStorage()._balancing = newValue}
-  }
-
   var connectTimeout: ProtoDuration {
     get {_storage._connectTimeout ?? ProtoDuration()}
     set {_uniqueStorage()._connectTimeout = newValue}
@@ -1731,6 +1784,60 @@ nonisolated struct ProtoBackend: @unchecked Sendable {
   /// Clears the value of `origin`. Subsequent reads from it will return its default value.
   mutating func clearOrigin() {_uniqueStorage()._origin = nil}
 
+  var loadBalancer: ProtoLoadBalancer {
+    get {_storage._loadBalancer ?? ProtoLoadBalancer()}
+    set {_uniqueStorage()._loadBalancer = newValue}
+  }
+  /// Returns true if `loadBalancer` has been explicitly set.
+  var hasLoadBalancer: Bool {_storage._loadBalancer != nil}
+  /// Clears the value of `loadBalancer`. Subsequent reads from it will return its default value.
+  mutating func clearLoadBalancer() {_uniqueStorage()._loadBalancer = nil}
+
+  var healthCheck: ProtoHealthCheck {
+    get {_storage._healthCheck ?? ProtoHealthCheck()}
+    set {_uniqueStorage()._healthCheck = newValue}
+  }
+  /// Returns true if `healthCheck` has been explicitly set.
+  var hasHealthCheck: Bool {_storage._healthCheck != nil}
+  /// Clears the value of `healthCheck`. Subsequent reads from it will return its default value.
+  mutating func clearHealthCheck() {_uniqueStorage()._healthCheck = nil}
+
+  var outlierDetection: ProtoOutlierDetection {
+    get {_storage._outlierDetection ?? ProtoOutlierDetection()}
+    set {_uniqueStorage()._outlierDetection = newValue}
+  }
+  /// Returns true if `outlierDetection` has been explicitly set.
+  var hasOutlierDetection: Bool {_storage._outlierDetection != nil}
+  /// Clears the value of `outlierDetection`. Subsequent reads from it will return its default value.
+  mutating func clearOutlierDetection() {_uniqueStorage()._outlierDetection = nil}
+
+  var retryBudget: ProtoRetryBudget {
+    get {_storage._retryBudget ?? ProtoRetryBudget()}
+    set {_uniqueStorage()._retryBudget = newValue}
+  }
+  /// Returns true if `retryBudget` has been explicitly set.
+  var hasRetryBudget: Bool {_storage._retryBudget != nil}
+  /// Clears the value of `retryBudget`. Subsequent reads from it will return its default value.
+  mutating func clearRetryBudget() {_uniqueStorage()._retryBudget = nil}
+
+  var adaptiveConcurrency: ProtoAdaptiveConcurrency {
+    get {_storage._adaptiveConcurrency ?? ProtoAdaptiveConcurrency()}
+    set {_uniqueStorage()._adaptiveConcurrency = newValue}
+  }
+  /// Returns true if `adaptiveConcurrency` has been explicitly set.
+  var hasAdaptiveConcurrency: Bool {_storage._adaptiveConcurrency != nil}
+  /// Clears the value of `adaptiveConcurrency`. Subsequent reads from it will return its default value.
+  mutating func clearAdaptiveConcurrency() {_uniqueStorage()._adaptiveConcurrency = nil}
+
+  var policy: ProtoRequestPolicy {
+    get {_storage._policy ?? ProtoRequestPolicy()}
+    set {_uniqueStorage()._policy = newValue}
+  }
+  /// Returns true if `policy` has been explicitly set.
+  var hasPolicy: Bool {_storage._policy != nil}
+  /// Clears the value of `policy`. Subsequent reads from it will return its default value.
+  mutating func clearPolicy() {_uniqueStorage()._policy = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -1765,12 +1872,85 @@ nonisolated struct ProtoConnectionLimits: Sendable {
 
   var maxConcurrentStreams: Int64 = 0
 
+  var maxRequests: Int64 {
+    get {_maxRequests ?? 0}
+    set {_maxRequests = newValue}
+  }
+  /// Returns true if `maxRequests` has been explicitly set.
+  var hasMaxRequests: Bool {self._maxRequests != nil}
+  /// Clears the value of `maxRequests`. Subsequent reads from it will return its default value.
+  mutating func clearMaxRequests() {self._maxRequests = nil}
+
+  var maxPendingRequests: Int64 = 0
+
+  var pendingTimeout: ProtoDuration {
+    get {_pendingTimeout ?? ProtoDuration()}
+    set {_pendingTimeout = newValue}
+  }
+  /// Returns true if `pendingTimeout` has been explicitly set.
+  var hasPendingTimeout: Bool {self._pendingTimeout != nil}
+  /// Clears the value of `pendingTimeout`. Subsequent reads from it will return its default value.
+  mutating func clearPendingTimeout() {self._pendingTimeout = nil}
+
+  var maxRetries: Int64 {
+    get {_maxRetries ?? 0}
+    set {_maxRetries = newValue}
+  }
+  /// Returns true if `maxRetries` has been explicitly set.
+  var hasMaxRetries: Bool {self._maxRetries != nil}
+  /// Clears the value of `maxRetries`. Subsequent reads from it will return its default value.
+  mutating func clearMaxRetries() {self._maxRetries = nil}
+
+  var endpoint: ProtoEndpointLimits {
+    get {_endpoint ?? ProtoEndpointLimits()}
+    set {_endpoint = newValue}
+  }
+  /// Returns true if `endpoint` has been explicitly set.
+  var hasEndpoint: Bool {self._endpoint != nil}
+  /// Clears the value of `endpoint`. Subsequent reads from it will return its default value.
+  mutating func clearEndpoint() {self._endpoint = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _maxConnections: Int64? = nil
   fileprivate var _maxRequestsPerConnection: Int64? = nil
+  fileprivate var _maxRequests: Int64? = nil
+  fileprivate var _pendingTimeout: ProtoDuration? = nil
+  fileprivate var _maxRetries: Int64? = nil
+  fileprivate var _endpoint: ProtoEndpointLimits? = nil
+}
+
+nonisolated struct ProtoEndpointLimits: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var maxConnections: Int64 {
+    get {_maxConnections ?? 0}
+    set {_maxConnections = newValue}
+  }
+  /// Returns true if `maxConnections` has been explicitly set.
+  var hasMaxConnections: Bool {self._maxConnections != nil}
+  /// Clears the value of `maxConnections`. Subsequent reads from it will return its default value.
+  mutating func clearMaxConnections() {self._maxConnections = nil}
+
+  var maxRequests: Int64 {
+    get {_maxRequests ?? 0}
+    set {_maxRequests = newValue}
+  }
+  /// Returns true if `maxRequests` has been explicitly set.
+  var hasMaxRequests: Bool {self._maxRequests != nil}
+  /// Clears the value of `maxRequests`. Subsequent reads from it will return its default value.
+  mutating func clearMaxRequests() {self._maxRequests = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _maxConnections: Int64? = nil
+  fileprivate var _maxRequests: Int64? = nil
 }
 
 nonisolated struct ProtoEndpoint: Sendable {
@@ -1800,12 +1980,821 @@ nonisolated struct ProtoEndpoint: Sendable {
 
   var labels: Dictionary<String,String> = [:]
 
+  var isBackup: Bool = false
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _address: ProtoAddress? = nil
   fileprivate var _zone: String? = nil
+}
+
+nonisolated struct ProtoRequestPolicy: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var retry: ProtoRetry {
+    get {_storage._retry ?? ProtoRetry()}
+    set {_uniqueStorage()._retry = newValue}
+  }
+  /// Returns true if `retry` has been explicitly set.
+  var hasRetry: Bool {_storage._retry != nil}
+  /// Clears the value of `retry`. Subsequent reads from it will return its default value.
+  mutating func clearRetry() {_uniqueStorage()._retry = nil}
+
+  var requestTimeout: ProtoDuration {
+    get {_storage._requestTimeout ?? ProtoDuration()}
+    set {_uniqueStorage()._requestTimeout = newValue}
+  }
+  /// Returns true if `requestTimeout` has been explicitly set.
+  var hasRequestTimeout: Bool {_storage._requestTimeout != nil}
+  /// Clears the value of `requestTimeout`. Subsequent reads from it will return its default value.
+  mutating func clearRequestTimeout() {_uniqueStorage()._requestTimeout = nil}
+
+  var backendRequestTimeout: ProtoDuration {
+    get {_storage._backendRequestTimeout ?? ProtoDuration()}
+    set {_uniqueStorage()._backendRequestTimeout = newValue}
+  }
+  /// Returns true if `backendRequestTimeout` has been explicitly set.
+  var hasBackendRequestTimeout: Bool {_storage._backendRequestTimeout != nil}
+  /// Clears the value of `backendRequestTimeout`. Subsequent reads from it will return its default value.
+  mutating func clearBackendRequestTimeout() {_uniqueStorage()._backendRequestTimeout = nil}
+
+  var idleTimeout: ProtoDuration {
+    get {_storage._idleTimeout ?? ProtoDuration()}
+    set {_uniqueStorage()._idleTimeout = newValue}
+  }
+  /// Returns true if `idleTimeout` has been explicitly set.
+  var hasIdleTimeout: Bool {_storage._idleTimeout != nil}
+  /// Clears the value of `idleTimeout`. Subsequent reads from it will return its default value.
+  mutating func clearIdleTimeout() {_uniqueStorage()._idleTimeout = nil}
+
+  var rateLimits: [ProtoRequestRateLimit] {
+    get {_storage._rateLimits}
+    set {_uniqueStorage()._rateLimits = newValue}
+  }
+
+  var faults: [ProtoFault] {
+    get {_storage._faults}
+    set {_uniqueStorage()._faults = newValue}
+  }
+
+  var priority: ProtoRequestPriority {
+    get {_storage._priority ?? .unspecified}
+    set {_uniqueStorage()._priority = newValue}
+  }
+  /// Returns true if `priority` has been explicitly set.
+  var hasPriority: Bool {_storage._priority != nil}
+  /// Clears the value of `priority`. Subsequent reads from it will return its default value.
+  mutating func clearPriority() {_uniqueStorage()._priority = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _storage = unsafe _StorageClass.defaultInstance
+}
+
+nonisolated struct ProtoRetry: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var codes: [Int32] = []
+
+  var attempts: Int64 = 0
+
+  var backoffBase: ProtoDuration {
+    get {_backoffBase ?? ProtoDuration()}
+    set {_backoffBase = newValue}
+  }
+  /// Returns true if `backoffBase` has been explicitly set.
+  var hasBackoffBase: Bool {self._backoffBase != nil}
+  /// Clears the value of `backoffBase`. Subsequent reads from it will return its default value.
+  mutating func clearBackoffBase() {self._backoffBase = nil}
+
+  var backoffMax: ProtoDuration {
+    get {_backoffMax ?? ProtoDuration()}
+    set {_backoffMax = newValue}
+  }
+  /// Returns true if `backoffMax` has been explicitly set.
+  var hasBackoffMax: Bool {self._backoffMax != nil}
+  /// Clears the value of `backoffMax`. Subsequent reads from it will return its default value.
+  mutating func clearBackoffMax() {self._backoffMax = nil}
+
+  var grpcStatuses: [Int32] = []
+
+  var triggers: [ProtoRetryTrigger] = []
+
+  var perTryTimeout: ProtoDuration {
+    get {_perTryTimeout ?? ProtoDuration()}
+    set {_perTryTimeout = newValue}
+  }
+  /// Returns true if `perTryTimeout` has been explicitly set.
+  var hasPerTryTimeout: Bool {self._perTryTimeout != nil}
+  /// Clears the value of `perTryTimeout`. Subsequent reads from it will return its default value.
+  mutating func clearPerTryTimeout() {self._perTryTimeout = nil}
+
+  var nonIdempotent: Bool = false
+
+  var bufferBytes: Int64 = 0
+
+  var maxRetryAfter: ProtoDuration {
+    get {_maxRetryAfter ?? ProtoDuration()}
+    set {_maxRetryAfter = newValue}
+  }
+  /// Returns true if `maxRetryAfter` has been explicitly set.
+  var hasMaxRetryAfter: Bool {self._maxRetryAfter != nil}
+  /// Clears the value of `maxRetryAfter`. Subsequent reads from it will return its default value.
+  mutating func clearMaxRetryAfter() {self._maxRetryAfter = nil}
+
+  var hedgeDelay: ProtoDuration {
+    get {_hedgeDelay ?? ProtoDuration()}
+    set {_hedgeDelay = newValue}
+  }
+  /// Returns true if `hedgeDelay` has been explicitly set.
+  var hasHedgeDelay: Bool {self._hedgeDelay != nil}
+  /// Clears the value of `hedgeDelay`. Subsequent reads from it will return its default value.
+  mutating func clearHedgeDelay() {self._hedgeDelay = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _backoffBase: ProtoDuration? = nil
+  fileprivate var _backoffMax: ProtoDuration? = nil
+  fileprivate var _perTryTimeout: ProtoDuration? = nil
+  fileprivate var _maxRetryAfter: ProtoDuration? = nil
+  fileprivate var _hedgeDelay: ProtoDuration? = nil
+}
+
+nonisolated struct ProtoRequestRateLimit: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var key: ProtoRequestRateLimit.OneOf_Key? = nil
+
+  var rule: ProtoEmpty {
+    get {
+      if case .rule(let v)? = key {return v}
+      return ProtoEmpty()
+    }
+    set {key = .rule(newValue)}
+  }
+
+  var identity: ProtoEmpty {
+    get {
+      if case .identity(let v)? = key {return v}
+      return ProtoEmpty()
+    }
+    set {key = .identity(newValue)}
+  }
+
+  var header: String {
+    get {
+      if case .header(let v)? = key {return v}
+      return String()
+    }
+    set {key = .header(newValue)}
+  }
+
+  var address: ProtoEmpty {
+    get {
+      if case .address(let v)? = key {return v}
+      return ProtoEmpty()
+    }
+    set {key = .address(newValue)}
+  }
+
+  var requests: Int64 = 0
+
+  var unit: ProtoDuration {
+    get {_unit ?? ProtoDuration()}
+    set {_unit = newValue}
+  }
+  /// Returns true if `unit` has been explicitly set.
+  var hasUnit: Bool {self._unit != nil}
+  /// Clears the value of `unit`. Subsequent reads from it will return its default value.
+  mutating func clearUnit() {self._unit = nil}
+
+  var burst: Int64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  nonisolated enum OneOf_Key: Equatable, Sendable {
+    case rule(ProtoEmpty)
+    case identity(ProtoEmpty)
+    case header(String)
+    case address(ProtoEmpty)
+
+  }
+
+  init() {}
+
+  fileprivate var _unit: ProtoDuration? = nil
+}
+
+nonisolated struct ProtoFault: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var numerator: Int64 = 0
+
+  var denominator: Int64 = 0
+
+  var headers: [ProtoNamedMatch] = []
+
+  var delay: ProtoDuration {
+    get {_delay ?? ProtoDuration()}
+    set {_delay = newValue}
+  }
+  /// Returns true if `delay` has been explicitly set.
+  var hasDelay: Bool {self._delay != nil}
+  /// Clears the value of `delay`. Subsequent reads from it will return its default value.
+  mutating func clearDelay() {self._delay = nil}
+
+  var abort: ProtoFault.OneOf_Abort? = nil
+
+  var status: Int32 {
+    get {
+      if case .status(let v)? = abort {return v}
+      return 0
+    }
+    set {abort = .status(newValue)}
+  }
+
+  var grpcStatus: Int32 {
+    get {
+      if case .grpcStatus(let v)? = abort {return v}
+      return 0
+    }
+    set {abort = .grpcStatus(newValue)}
+  }
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  nonisolated enum OneOf_Abort: Equatable, Sendable {
+    case status(Int32)
+    case grpcStatus(Int32)
+
+  }
+
+  init() {}
+
+  fileprivate var _delay: ProtoDuration? = nil
+}
+
+nonisolated struct ProtoLoadBalancer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var algorithm: ProtoLoadBalancer.OneOf_Algorithm? = nil
+
+  var roundRobin: ProtoEmpty {
+    get {
+      if case .roundRobin(let v)? = algorithm {return v}
+      return ProtoEmpty()
+    }
+    set {algorithm = .roundRobin(newValue)}
+  }
+
+  var leastRequest: ProtoEmpty {
+    get {
+      if case .leastRequest(let v)? = algorithm {return v}
+      return ProtoEmpty()
+    }
+    set {algorithm = .leastRequest(newValue)}
+  }
+
+  var peakEwma: ProtoPeakEWMA {
+    get {
+      if case .peakEwma(let v)? = algorithm {return v}
+      return ProtoPeakEWMA()
+    }
+    set {algorithm = .peakEwma(newValue)}
+  }
+
+  var random: ProtoEmpty {
+    get {
+      if case .random(let v)? = algorithm {return v}
+      return ProtoEmpty()
+    }
+    set {algorithm = .random(newValue)}
+  }
+
+  /// Points on the ring.
+  var ringHash: Int64 {
+    get {
+      if case .ringHash(let v)? = algorithm {return v}
+      return 0
+    }
+    set {algorithm = .ringHash(newValue)}
+  }
+
+  /// Slots of the table.
+  var maglev: Int64 {
+    get {
+      if case .maglev(let v)? = algorithm {return v}
+      return 0
+    }
+    set {algorithm = .maglev(newValue)}
+  }
+
+  var hash: [ProtoHashSource] = []
+
+  var boundedLoad: Int64 {
+    get {_boundedLoad ?? 0}
+    set {_boundedLoad = newValue}
+  }
+  /// Returns true if `boundedLoad` has been explicitly set.
+  var hasBoundedLoad: Bool {self._boundedLoad != nil}
+  /// Clears the value of `boundedLoad`. Subsequent reads from it will return its default value.
+  mutating func clearBoundedLoad() {self._boundedLoad = nil}
+
+  var zonePreference: ProtoZonePreference {
+    get {_zonePreference ?? ProtoZonePreference()}
+    set {_zonePreference = newValue}
+  }
+  /// Returns true if `zonePreference` has been explicitly set.
+  var hasZonePreference: Bool {self._zonePreference != nil}
+  /// Clears the value of `zonePreference`. Subsequent reads from it will return its default value.
+  mutating func clearZonePreference() {self._zonePreference = nil}
+
+  var slowStart: ProtoSlowStart {
+    get {_slowStart ?? ProtoSlowStart()}
+    set {_slowStart = newValue}
+  }
+  /// Returns true if `slowStart` has been explicitly set.
+  var hasSlowStart: Bool {self._slowStart != nil}
+  /// Clears the value of `slowStart`. Subsequent reads from it will return its default value.
+  mutating func clearSlowStart() {self._slowStart = nil}
+
+  var panicThreshold: Int64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  nonisolated enum OneOf_Algorithm: Equatable, Sendable {
+    case roundRobin(ProtoEmpty)
+    case leastRequest(ProtoEmpty)
+    case peakEwma(ProtoPeakEWMA)
+    case random(ProtoEmpty)
+    /// Points on the ring.
+    case ringHash(Int64)
+    /// Slots of the table.
+    case maglev(Int64)
+
+  }
+
+  init() {}
+
+  fileprivate var _boundedLoad: Int64? = nil
+  fileprivate var _zonePreference: ProtoZonePreference? = nil
+  fileprivate var _slowStart: ProtoSlowStart? = nil
+}
+
+nonisolated struct ProtoPeakEWMA: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var decay: ProtoDuration {
+    get {_decay ?? ProtoDuration()}
+    set {_decay = newValue}
+  }
+  /// Returns true if `decay` has been explicitly set.
+  var hasDecay: Bool {self._decay != nil}
+  /// Clears the value of `decay`. Subsequent reads from it will return its default value.
+  mutating func clearDecay() {self._decay = nil}
+
+  var initial: ProtoDuration {
+    get {_initial ?? ProtoDuration()}
+    set {_initial = newValue}
+  }
+  /// Returns true if `initial` has been explicitly set.
+  var hasInitial: Bool {self._initial != nil}
+  /// Clears the value of `initial`. Subsequent reads from it will return its default value.
+  mutating func clearInitial() {self._initial = nil}
+
+  var penalty: ProtoDuration {
+    get {_penalty ?? ProtoDuration()}
+    set {_penalty = newValue}
+  }
+  /// Returns true if `penalty` has been explicitly set.
+  var hasPenalty: Bool {self._penalty != nil}
+  /// Clears the value of `penalty`. Subsequent reads from it will return its default value.
+  mutating func clearPenalty() {self._penalty = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _decay: ProtoDuration? = nil
+  fileprivate var _initial: ProtoDuration? = nil
+  fileprivate var _penalty: ProtoDuration? = nil
+}
+
+nonisolated struct ProtoHashSource: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var kind: ProtoHashSource.OneOf_Kind? = nil
+
+  var header: String {
+    get {
+      if case .header(let v)? = kind {return v}
+      return String()
+    }
+    set {kind = .header(newValue)}
+  }
+
+  var cookie: ProtoHashCookie {
+    get {
+      if case .cookie(let v)? = kind {return v}
+      return ProtoHashCookie()
+    }
+    set {kind = .cookie(newValue)}
+  }
+
+  var sourceIp: ProtoEmpty {
+    get {
+      if case .sourceIp(let v)? = kind {return v}
+      return ProtoEmpty()
+    }
+    set {kind = .sourceIp(newValue)}
+  }
+
+  var queryParam: String {
+    get {
+      if case .queryParam(let v)? = kind {return v}
+      return String()
+    }
+    set {kind = .queryParam(newValue)}
+  }
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  nonisolated enum OneOf_Kind: Equatable, Sendable {
+    case header(String)
+    case cookie(ProtoHashCookie)
+    case sourceIp(ProtoEmpty)
+    case queryParam(String)
+
+  }
+
+  init() {}
+}
+
+nonisolated struct ProtoHashCookie: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var name: String = String()
+
+  var path: String = String()
+
+  var timeToLive: ProtoDuration {
+    get {_timeToLive ?? ProtoDuration()}
+    set {_timeToLive = newValue}
+  }
+  /// Returns true if `timeToLive` has been explicitly set.
+  var hasTimeToLive: Bool {self._timeToLive != nil}
+  /// Clears the value of `timeToLive`. Subsequent reads from it will return its default value.
+  mutating func clearTimeToLive() {self._timeToLive = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _timeToLive: ProtoDuration? = nil
+}
+
+nonisolated struct ProtoZonePreference: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var minimumAvailable: Int64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoSlowStart: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var window: ProtoDuration {
+    get {_window ?? ProtoDuration()}
+    set {_window = newValue}
+  }
+  /// Returns true if `window` has been explicitly set.
+  var hasWindow: Bool {self._window != nil}
+  /// Clears the value of `window`. Subsequent reads from it will return its default value.
+  mutating func clearWindow() {self._window = nil}
+
+  var minimumPercent: Int64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _window: ProtoDuration? = nil
+}
+
+nonisolated struct ProtoHealthCheck: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var probe: ProtoHealthCheck.OneOf_Probe? = nil
+
+  var http: ProtoHTTPProbe {
+    get {
+      if case .http(let v)? = probe {return v}
+      return ProtoHTTPProbe()
+    }
+    set {probe = .http(newValue)}
+  }
+
+  /// The service that is asked for.
+  var grpc: String {
+    get {
+      if case .grpc(let v)? = probe {return v}
+      return String()
+    }
+    set {probe = .grpc(newValue)}
+  }
+
+  var tcp: ProtoEmpty {
+    get {
+      if case .tcp(let v)? = probe {return v}
+      return ProtoEmpty()
+    }
+    set {probe = .tcp(newValue)}
+  }
+
+  var interval: ProtoDuration {
+    get {_interval ?? ProtoDuration()}
+    set {_interval = newValue}
+  }
+  /// Returns true if `interval` has been explicitly set.
+  var hasInterval: Bool {self._interval != nil}
+  /// Clears the value of `interval`. Subsequent reads from it will return its default value.
+  mutating func clearInterval() {self._interval = nil}
+
+  var timeout: ProtoDuration {
+    get {_timeout ?? ProtoDuration()}
+    set {_timeout = newValue}
+  }
+  /// Returns true if `timeout` has been explicitly set.
+  var hasTimeout: Bool {self._timeout != nil}
+  /// Clears the value of `timeout`. Subsequent reads from it will return its default value.
+  mutating func clearTimeout() {self._timeout = nil}
+
+  var healthyThreshold: Int64 = 0
+
+  var unhealthyThreshold: Int64 = 0
+
+  var port: UInt32 {
+    get {_port ?? 0}
+    set {_port = newValue}
+  }
+  /// Returns true if `port` has been explicitly set.
+  var hasPort: Bool {self._port != nil}
+  /// Clears the value of `port`. Subsequent reads from it will return its default value.
+  mutating func clearPort() {self._port = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  nonisolated enum OneOf_Probe: Equatable, Sendable {
+    case http(ProtoHTTPProbe)
+    /// The service that is asked for.
+    case grpc(String)
+    case tcp(ProtoEmpty)
+
+  }
+
+  init() {}
+
+  fileprivate var _interval: ProtoDuration? = nil
+  fileprivate var _timeout: ProtoDuration? = nil
+  fileprivate var _port: UInt32? = nil
+}
+
+nonisolated struct ProtoHTTPProbe: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var path: String = String()
+
+  var host: String {
+    get {_host ?? String()}
+    set {_host = newValue}
+  }
+  /// Returns true if `host` has been explicitly set.
+  var hasHost: Bool {self._host != nil}
+  /// Clears the value of `host`. Subsequent reads from it will return its default value.
+  mutating func clearHost() {self._host = nil}
+
+  var statuses: [ProtoStatusRange] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _host: String? = nil
+}
+
+nonisolated struct ProtoStatusRange: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var first: Int32 = 0
+
+  var last: Int32 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoOutlierDetection: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var consecutive5Xx: Int64 {
+    get {_consecutive5Xx ?? 0}
+    set {_consecutive5Xx = newValue}
+  }
+  /// Returns true if `consecutive5Xx` has been explicitly set.
+  var hasConsecutive5Xx: Bool {self._consecutive5Xx != nil}
+  /// Clears the value of `consecutive5Xx`. Subsequent reads from it will return its default value.
+  mutating func clearConsecutive5Xx() {self._consecutive5Xx = nil}
+
+  var consecutiveGatewayErrors: Int64 {
+    get {_consecutiveGatewayErrors ?? 0}
+    set {_consecutiveGatewayErrors = newValue}
+  }
+  /// Returns true if `consecutiveGatewayErrors` has been explicitly set.
+  var hasConsecutiveGatewayErrors: Bool {self._consecutiveGatewayErrors != nil}
+  /// Clears the value of `consecutiveGatewayErrors`. Subsequent reads from it will return its default value.
+  mutating func clearConsecutiveGatewayErrors() {self._consecutiveGatewayErrors = nil}
+
+  var consecutiveConnectFailures: Int64 {
+    get {_consecutiveConnectFailures ?? 0}
+    set {_consecutiveConnectFailures = newValue}
+  }
+  /// Returns true if `consecutiveConnectFailures` has been explicitly set.
+  var hasConsecutiveConnectFailures: Bool {self._consecutiveConnectFailures != nil}
+  /// Clears the value of `consecutiveConnectFailures`. Subsequent reads from it will return its default value.
+  mutating func clearConsecutiveConnectFailures() {self._consecutiveConnectFailures = nil}
+
+  var successRate: ProtoSuccessRateDetection {
+    get {_successRate ?? ProtoSuccessRateDetection()}
+    set {_successRate = newValue}
+  }
+  /// Returns true if `successRate` has been explicitly set.
+  var hasSuccessRate: Bool {self._successRate != nil}
+  /// Clears the value of `successRate`. Subsequent reads from it will return its default value.
+  mutating func clearSuccessRate() {self._successRate = nil}
+
+  var failurePercentage: ProtoFailurePercentageDetection {
+    get {_failurePercentage ?? ProtoFailurePercentageDetection()}
+    set {_failurePercentage = newValue}
+  }
+  /// Returns true if `failurePercentage` has been explicitly set.
+  var hasFailurePercentage: Bool {self._failurePercentage != nil}
+  /// Clears the value of `failurePercentage`. Subsequent reads from it will return its default value.
+  mutating func clearFailurePercentage() {self._failurePercentage = nil}
+
+  var interval: ProtoDuration {
+    get {_interval ?? ProtoDuration()}
+    set {_interval = newValue}
+  }
+  /// Returns true if `interval` has been explicitly set.
+  var hasInterval: Bool {self._interval != nil}
+  /// Clears the value of `interval`. Subsequent reads from it will return its default value.
+  mutating func clearInterval() {self._interval = nil}
+
+  var baseEjectionTime: ProtoDuration {
+    get {_baseEjectionTime ?? ProtoDuration()}
+    set {_baseEjectionTime = newValue}
+  }
+  /// Returns true if `baseEjectionTime` has been explicitly set.
+  var hasBaseEjectionTime: Bool {self._baseEjectionTime != nil}
+  /// Clears the value of `baseEjectionTime`. Subsequent reads from it will return its default value.
+  mutating func clearBaseEjectionTime() {self._baseEjectionTime = nil}
+
+  var maxEjectionTime: ProtoDuration {
+    get {_maxEjectionTime ?? ProtoDuration()}
+    set {_maxEjectionTime = newValue}
+  }
+  /// Returns true if `maxEjectionTime` has been explicitly set.
+  var hasMaxEjectionTime: Bool {self._maxEjectionTime != nil}
+  /// Clears the value of `maxEjectionTime`. Subsequent reads from it will return its default value.
+  mutating func clearMaxEjectionTime() {self._maxEjectionTime = nil}
+
+  var maxEjectionPercent: Int64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _consecutive5Xx: Int64? = nil
+  fileprivate var _consecutiveGatewayErrors: Int64? = nil
+  fileprivate var _consecutiveConnectFailures: Int64? = nil
+  fileprivate var _successRate: ProtoSuccessRateDetection? = nil
+  fileprivate var _failurePercentage: ProtoFailurePercentageDetection? = nil
+  fileprivate var _interval: ProtoDuration? = nil
+  fileprivate var _baseEjectionTime: ProtoDuration? = nil
+  fileprivate var _maxEjectionTime: ProtoDuration? = nil
+}
+
+nonisolated struct ProtoSuccessRateDetection: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var minimumEndpoints: Int64 = 0
+
+  var requestVolume: Int64 = 0
+
+  var deviationThousandths: Int64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoFailurePercentageDetection: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var threshold: Int64 = 0
+
+  var minimumEndpoints: Int64 = 0
+
+  var requestVolume: Int64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoRetryBudget: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var percent: Int64 = 0
+
+  var minConcurrency: Int64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoAdaptiveConcurrency: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var minLimit: Int64 = 0
+
+  var maxLimit: Int64 = 0
+
+  var initialLimit: Int64 = 0
+
+  var interval: ProtoDuration {
+    get {_interval ?? ProtoDuration()}
+    set {_interval = newValue}
+  }
+  /// Returns true if `interval` has been explicitly set.
+  var hasInterval: Bool {self._interval != nil}
+  /// Clears the value of `interval`. Subsequent reads from it will return its default value.
+  mutating func clearInterval() {self._interval = nil}
+
+  var tolerance: Int64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _interval: ProtoDuration? = nil
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -1836,12 +2825,16 @@ nonisolated extension ProtoBackendProtocol: SwiftProtobuf._ProtoNameProviding {
   static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0BACKEND_PROTOCOL_UNSPECIFIED\0\u{1}BACKEND_PROTOCOL_HTTP1\0\u{1}BACKEND_PROTOCOL_HTTP2\0\u{1}BACKEND_PROTOCOL_TCP\0")
 }
 
-nonisolated extension ProtoBalancing: SwiftProtobuf._ProtoNameProviding {
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0BALANCING_UNSPECIFIED\0\u{1}BALANCING_ROUND_ROBIN\0\u{1}BALANCING_LEAST_REQUEST\0")
-}
-
 nonisolated extension ProtoProxyProtocol: SwiftProtobuf._ProtoNameProviding {
   static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0PROXY_PROTOCOL_UNSPECIFIED\0\u{1}PROXY_PROTOCOL_NONE\0\u{1}PROXY_PROTOCOL_V1\0\u{1}PROXY_PROTOCOL_V2\0")
+}
+
+nonisolated extension ProtoRequestPriority: SwiftProtobuf._ProtoNameProviding {
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0REQUEST_PRIORITY_UNSPECIFIED\0\u{1}REQUEST_PRIORITY_LOW\0\u{1}REQUEST_PRIORITY_NORMAL\0\u{1}REQUEST_PRIORITY_HIGH\0")
+}
+
+nonisolated extension ProtoRetryTrigger: SwiftProtobuf._ProtoNameProviding {
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RETRY_TRIGGER_UNSPECIFIED\0\u{1}RETRY_TRIGGER_CONNECT_FAILURE\0\u{1}RETRY_TRIGGER_REFUSED_STREAM\0\u{1}RETRY_TRIGGER_RESET\0\u{1}RETRY_TRIGGER_TIMEOUT\0")
 }
 
 nonisolated extension ProtoModel: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -1965,7 +2958,7 @@ nonisolated extension ProtoDuration: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension ProtoProxySettings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ProxySettings"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}drain_timeout\0\u{3}resolution_interval\0\u{3}access_log\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}drain_timeout\0\u{3}resolution_interval\0\u{3}access_log\0\u{1}zone\0\u{1}overload\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1976,6 +2969,8 @@ nonisolated extension ProtoProxySettings: SwiftProtobuf.Message, SwiftProtobuf._
       case 1: try { try decoder.decodeSingularMessageField(value: &self._drainTimeout) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._resolutionInterval) }()
       case 3: try { try decoder.decodeSingularMessageField(value: &self._accessLog) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self._zone) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._overload) }()
       default: break
       }
     }
@@ -1995,6 +2990,12 @@ nonisolated extension ProtoProxySettings: SwiftProtobuf.Message, SwiftProtobuf._
     try { if let v = self._accessLog {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
     } }()
+    try { if let v = self._zone {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._overload {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2002,6 +3003,52 @@ nonisolated extension ProtoProxySettings: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs._drainTimeout != rhs._drainTimeout {return false}
     if lhs._resolutionInterval != rhs._resolutionInterval {return false}
     if lhs._accessLog != rhs._accessLog {return false}
+    if lhs._zone != rhs._zone {return false}
+    if lhs._overload != rhs._overload {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoOverloadProtection: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".OverloadProtection"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}max_memory_bytes\0\u{3}max_descriptor_percent\0\u{3}max_loop_lag\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self._maxMemoryBytes) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self._maxDescriptorPercent) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._maxLoopLag) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._maxMemoryBytes {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._maxDescriptorPercent {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._maxLoopLag {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoOverloadProtection, rhs: ProtoOverloadProtection) -> Bool {
+    if lhs._maxMemoryBytes != rhs._maxMemoryBytes {return false}
+    if lhs._maxDescriptorPercent != rhs._maxDescriptorPercent {return false}
+    if lhs._maxLoopLag != rhs._maxLoopLag {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2912,125 +3959,63 @@ nonisolated extension ProtoRoute: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension ProtoRouteRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".RouteRule"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}matches\0\u{1}filters\0\u{1}backends\0\u{3}request_timeout\0\u{3}backend_request_timeout\0\u{1}retry\0\u{3}session_persistence\0\u{1}origin\0")
-
-  fileprivate class _StorageClass {
-    var _name: String = String()
-    var _matches: [ProtoRouteMatch] = []
-    var _filters: [ProtoFilter] = []
-    var _backends: [ProtoWeightedBackend] = []
-    var _requestTimeout: ProtoDuration? = nil
-    var _backendRequestTimeout: ProtoDuration? = nil
-    var _retry: ProtoRetry? = nil
-    var _sessionPersistence: ProtoSessionPersistence? = nil
-    var _origin: ProtoOrigin? = nil
-
-      // This property is used as the initial default value for new instances of the type.
-      // The type itself is protecting the reference to its storage via CoW semantics.
-      // This will force a copy to be made of this reference when the first mutation occurs;
-      // hence, it is safe to mark this as `nonisolated(unsafe)`.
-      static nonisolated(unsafe) let defaultInstance = _StorageClass()
-
-    private init() {}
-
-    init(copying source: _StorageClass) {
-      _name = source._name
-      _matches = source._matches
-      _filters = source._filters
-      _backends = source._backends
-      _requestTimeout = source._requestTimeout
-      _backendRequestTimeout = source._backendRequestTimeout
-      _retry = source._retry
-      _sessionPersistence = source._sessionPersistence
-      _origin = source._origin
-    }
-  }
-
-  fileprivate mutating func _uniqueStorage() -> _StorageClass {
-    if !isKnownUniquelyReferenced(&_storage) {
-      _storage = _StorageClass(copying: _storage)
-    }
-    return _storage
-  }
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}matches\0\u{1}filters\0\u{1}backends\0\u{4}\u{4}session_persistence\0\u{1}origin\0\u{1}policy\0\u{c}\u{5}\u{1}\u{c}\u{6}\u{1}\u{c}\u{7}\u{1}")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    _ = _uniqueStorage()
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      while let fieldNumber = try decoder.nextFieldNumber() {
-        // The use of inline closures is to circumvent an issue where the compiler
-        // allocates stack space for every case branch when no optimizations are
-        // enabled. https://github.com/apple/swift-protobuf/issues/1034
-        switch fieldNumber {
-        case 1: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
-        case 2: try { try decoder.decodeRepeatedMessageField(value: &_storage._matches) }()
-        case 3: try { try decoder.decodeRepeatedMessageField(value: &_storage._filters) }()
-        case 4: try { try decoder.decodeRepeatedMessageField(value: &_storage._backends) }()
-        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._requestTimeout) }()
-        case 6: try { try decoder.decodeSingularMessageField(value: &_storage._backendRequestTimeout) }()
-        case 7: try { try decoder.decodeSingularMessageField(value: &_storage._retry) }()
-        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._sessionPersistence) }()
-        case 9: try { try decoder.decodeSingularMessageField(value: &_storage._origin) }()
-        default: break
-        }
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.matches) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.filters) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.backends) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._sessionPersistence) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      case 10: try { try decoder.decodeSingularMessageField(value: &self._policy) }()
+      default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every if/case branch local when no optimizations
-      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-      // https://github.com/apple/swift-protobuf/issues/1182
-      if !_storage._name.isEmpty {
-        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 1)
-      }
-      if !_storage._matches.isEmpty {
-        try visitor.visitRepeatedMessageField(value: _storage._matches, fieldNumber: 2)
-      }
-      if !_storage._filters.isEmpty {
-        try visitor.visitRepeatedMessageField(value: _storage._filters, fieldNumber: 3)
-      }
-      if !_storage._backends.isEmpty {
-        try visitor.visitRepeatedMessageField(value: _storage._backends, fieldNumber: 4)
-      }
-      try { if let v = _storage._requestTimeout {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-      } }()
-      try { if let v = _storage._backendRequestTimeout {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
-      } }()
-      try { if let v = _storage._retry {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-      } }()
-      try { if let v = _storage._sessionPersistence {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
-      } }()
-      try { if let v = _storage._origin {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
-      } }()
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
     }
+    if !self.matches.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.matches, fieldNumber: 2)
+    }
+    if !self.filters.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.filters, fieldNumber: 3)
+    }
+    if !self.backends.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.backends, fieldNumber: 4)
+    }
+    try { if let v = self._sessionPersistence {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    } }()
+    try { if let v = self._origin {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
+    try { if let v = self._policy {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoRouteRule, rhs: ProtoRouteRule) -> Bool {
-    if lhs._storage !== rhs._storage {
-      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
-        let _storage = _args.0
-        let rhs_storage = _args.1
-        if _storage._name != rhs_storage._name {return false}
-        if _storage._matches != rhs_storage._matches {return false}
-        if _storage._filters != rhs_storage._filters {return false}
-        if _storage._backends != rhs_storage._backends {return false}
-        if _storage._requestTimeout != rhs_storage._requestTimeout {return false}
-        if _storage._backendRequestTimeout != rhs_storage._backendRequestTimeout {return false}
-        if _storage._retry != rhs_storage._retry {return false}
-        if _storage._sessionPersistence != rhs_storage._sessionPersistence {return false}
-        if _storage._origin != rhs_storage._origin {return false}
-        return true
-      }
-      if !storagesAreEqual {return false}
-    }
+    if lhs.name != rhs.name {return false}
+    if lhs.matches != rhs.matches {return false}
+    if lhs.filters != rhs.filters {return false}
+    if lhs.backends != rhs.backends {return false}
+    if lhs._sessionPersistence != rhs._sessionPersistence {return false}
+    if lhs._origin != rhs._origin {return false}
+    if lhs._policy != rhs._policy {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3334,50 +4319,6 @@ nonisolated extension ProtoWeightedBackend: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.target != rhs.target {return false}
     if lhs.weight != rhs.weight {return false}
     if lhs.filters != rhs.filters {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension ProtoRetry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  static let protoMessageName: String = _protobuf_package + ".Retry"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}codes\0\u{1}attempts\0\u{1}backoff\0")
-
-  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeRepeatedInt32Field(value: &self.codes) }()
-      case 2: try { try decoder.decodeSingularInt64Field(value: &self.attempts) }()
-      case 3: try { try decoder.decodeSingularMessageField(value: &self._backoff) }()
-      default: break
-      }
-    }
-  }
-
-  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.codes.isEmpty {
-      try visitor.visitPackedInt32Field(value: self.codes, fieldNumber: 1)
-    }
-    if self.attempts != 0 {
-      try visitor.visitSingularInt64Field(value: self.attempts, fieldNumber: 2)
-    }
-    try { if let v = self._backoff {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    } }()
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  static func ==(lhs: ProtoRetry, rhs: ProtoRetry) -> Bool {
-    if lhs.codes != rhs.codes {return false}
-    if lhs.attempts != rhs.attempts {return false}
-    if lhs._backoff != rhs._backoff {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4023,19 +4964,24 @@ nonisolated extension ProtoCORS: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension ProtoBackend: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Backend"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}protocol\0\u{1}tls\0\u{1}endpoints\0\u{1}balancing\0\u{3}connect_timeout\0\u{3}idle_timeout\0\u{1}limits\0\u{3}proxy_protocol\0\u{1}origin\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}protocol\0\u{1}tls\0\u{1}endpoints\0\u{4}\u{2}connect_timeout\0\u{3}idle_timeout\0\u{1}limits\0\u{3}proxy_protocol\0\u{1}origin\0\u{3}load_balancer\0\u{3}health_check\0\u{3}outlier_detection\0\u{3}retry_budget\0\u{3}adaptive_concurrency\0\u{1}policy\0\u{c}\u{5}\u{1}")
 
   fileprivate class _StorageClass {
     var _name: String = String()
     var _protocol: ProtoBackendProtocol = .unspecified
     var _tls: ProtoBackendTLS? = nil
     var _endpoints: [ProtoEndpoint] = []
-    var _balancing: ProtoBalancing = .unspecified
     var _connectTimeout: ProtoDuration? = nil
     var _idleTimeout: ProtoDuration? = nil
     var _limits: ProtoConnectionLimits? = nil
     var _proxyProtocol: ProtoProxyProtocol = .unspecified
     var _origin: ProtoOrigin? = nil
+    var _loadBalancer: ProtoLoadBalancer? = nil
+    var _healthCheck: ProtoHealthCheck? = nil
+    var _outlierDetection: ProtoOutlierDetection? = nil
+    var _retryBudget: ProtoRetryBudget? = nil
+    var _adaptiveConcurrency: ProtoAdaptiveConcurrency? = nil
+    var _policy: ProtoRequestPolicy? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -4050,12 +4996,17 @@ nonisolated extension ProtoBackend: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _protocol = source._protocol
       _tls = source._tls
       _endpoints = source._endpoints
-      _balancing = source._balancing
       _connectTimeout = source._connectTimeout
       _idleTimeout = source._idleTimeout
       _limits = source._limits
       _proxyProtocol = source._proxyProtocol
       _origin = source._origin
+      _loadBalancer = source._loadBalancer
+      _healthCheck = source._healthCheck
+      _outlierDetection = source._outlierDetection
+      _retryBudget = source._retryBudget
+      _adaptiveConcurrency = source._adaptiveConcurrency
+      _policy = source._policy
     }
   }
 
@@ -4078,12 +5029,17 @@ nonisolated extension ProtoBackend: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 2: try { try decoder.decodeSingularEnumField(value: &_storage._protocol) }()
         case 3: try { try decoder.decodeSingularMessageField(value: &_storage._tls) }()
         case 4: try { try decoder.decodeRepeatedMessageField(value: &_storage._endpoints) }()
-        case 5: try { try decoder.decodeSingularEnumField(value: &_storage._balancing) }()
         case 6: try { try decoder.decodeSingularMessageField(value: &_storage._connectTimeout) }()
         case 7: try { try decoder.decodeSingularMessageField(value: &_storage._idleTimeout) }()
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._limits) }()
         case 9: try { try decoder.decodeSingularEnumField(value: &_storage._proxyProtocol) }()
         case 10: try { try decoder.decodeSingularMessageField(value: &_storage._origin) }()
+        case 11: try { try decoder.decodeSingularMessageField(value: &_storage._loadBalancer) }()
+        case 12: try { try decoder.decodeSingularMessageField(value: &_storage._healthCheck) }()
+        case 13: try { try decoder.decodeSingularMessageField(value: &_storage._outlierDetection) }()
+        case 14: try { try decoder.decodeSingularMessageField(value: &_storage._retryBudget) }()
+        case 15: try { try decoder.decodeSingularMessageField(value: &_storage._adaptiveConcurrency) }()
+        case 16: try { try decoder.decodeSingularMessageField(value: &_storage._policy) }()
         default: break
         }
       }
@@ -4108,9 +5064,6 @@ nonisolated extension ProtoBackend: SwiftProtobuf.Message, SwiftProtobuf._Messag
       if !_storage._endpoints.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._endpoints, fieldNumber: 4)
       }
-      if _storage._balancing != .unspecified {
-        try visitor.visitSingularEnumField(value: _storage._balancing, fieldNumber: 5)
-      }
       try { if let v = _storage._connectTimeout {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
       } }()
@@ -4126,6 +5079,24 @@ nonisolated extension ProtoBackend: SwiftProtobuf.Message, SwiftProtobuf._Messag
       try { if let v = _storage._origin {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
       } }()
+      try { if let v = _storage._loadBalancer {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+      } }()
+      try { if let v = _storage._healthCheck {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+      } }()
+      try { if let v = _storage._outlierDetection {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      } }()
+      try { if let v = _storage._retryBudget {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+      } }()
+      try { if let v = _storage._adaptiveConcurrency {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
+      } }()
+      try { if let v = _storage._policy {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4139,12 +5110,17 @@ nonisolated extension ProtoBackend: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._protocol != rhs_storage._protocol {return false}
         if _storage._tls != rhs_storage._tls {return false}
         if _storage._endpoints != rhs_storage._endpoints {return false}
-        if _storage._balancing != rhs_storage._balancing {return false}
         if _storage._connectTimeout != rhs_storage._connectTimeout {return false}
         if _storage._idleTimeout != rhs_storage._idleTimeout {return false}
         if _storage._limits != rhs_storage._limits {return false}
         if _storage._proxyProtocol != rhs_storage._proxyProtocol {return false}
         if _storage._origin != rhs_storage._origin {return false}
+        if _storage._loadBalancer != rhs_storage._loadBalancer {return false}
+        if _storage._healthCheck != rhs_storage._healthCheck {return false}
+        if _storage._outlierDetection != rhs_storage._outlierDetection {return false}
+        if _storage._retryBudget != rhs_storage._retryBudget {return false}
+        if _storage._adaptiveConcurrency != rhs_storage._adaptiveConcurrency {return false}
+        if _storage._policy != rhs_storage._policy {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -4156,7 +5132,7 @@ nonisolated extension ProtoBackend: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension ProtoConnectionLimits: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ConnectionLimits"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}max_connections\0\u{3}max_idle_connections\0\u{3}max_requests_per_connection\0\u{3}max_concurrent_streams\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}max_connections\0\u{3}max_idle_connections\0\u{3}max_requests_per_connection\0\u{3}max_concurrent_streams\0\u{3}max_requests\0\u{3}max_pending_requests\0\u{3}pending_timeout\0\u{3}max_retries\0\u{1}endpoint\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4168,6 +5144,11 @@ nonisolated extension ProtoConnectionLimits: SwiftProtobuf.Message, SwiftProtobu
       case 2: try { try decoder.decodeSingularInt64Field(value: &self.maxIdleConnections) }()
       case 3: try { try decoder.decodeSingularInt64Field(value: &self._maxRequestsPerConnection) }()
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.maxConcurrentStreams) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self._maxRequests) }()
+      case 6: try { try decoder.decodeSingularInt64Field(value: &self.maxPendingRequests) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._pendingTimeout) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self._maxRetries) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._endpoint) }()
       default: break
       }
     }
@@ -4190,6 +5171,21 @@ nonisolated extension ProtoConnectionLimits: SwiftProtobuf.Message, SwiftProtobu
     if self.maxConcurrentStreams != 0 {
       try visitor.visitSingularInt64Field(value: self.maxConcurrentStreams, fieldNumber: 4)
     }
+    try { if let v = self._maxRequests {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 5)
+    } }()
+    if self.maxPendingRequests != 0 {
+      try visitor.visitSingularInt64Field(value: self.maxPendingRequests, fieldNumber: 6)
+    }
+    try { if let v = self._pendingTimeout {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._maxRetries {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 8)
+    } }()
+    try { if let v = self._endpoint {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4198,6 +5194,50 @@ nonisolated extension ProtoConnectionLimits: SwiftProtobuf.Message, SwiftProtobu
     if lhs.maxIdleConnections != rhs.maxIdleConnections {return false}
     if lhs._maxRequestsPerConnection != rhs._maxRequestsPerConnection {return false}
     if lhs.maxConcurrentStreams != rhs.maxConcurrentStreams {return false}
+    if lhs._maxRequests != rhs._maxRequests {return false}
+    if lhs.maxPendingRequests != rhs.maxPendingRequests {return false}
+    if lhs._pendingTimeout != rhs._pendingTimeout {return false}
+    if lhs._maxRetries != rhs._maxRetries {return false}
+    if lhs._endpoint != rhs._endpoint {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoEndpointLimits: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".EndpointLimits"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}max_connections\0\u{3}max_requests\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self._maxConnections) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self._maxRequests) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._maxConnections {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._maxRequests {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoEndpointLimits, rhs: ProtoEndpointLimits) -> Bool {
+    if lhs._maxConnections != rhs._maxConnections {return false}
+    if lhs._maxRequests != rhs._maxRequests {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4205,7 +5245,7 @@ nonisolated extension ProtoConnectionLimits: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension ProtoEndpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}weight\0\u{1}zone\0\u{1}labels\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}weight\0\u{1}zone\0\u{1}labels\0\u{3}is_backup\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4217,6 +5257,7 @@ nonisolated extension ProtoEndpoint: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 2: try { try decoder.decodeSingularInt64Field(value: &self.weight) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self._zone) }()
       case 4: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.isBackup) }()
       default: break
       }
     }
@@ -4239,6 +5280,9 @@ nonisolated extension ProtoEndpoint: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.labels.isEmpty {
       try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.labels, fieldNumber: 4)
     }
+    if self.isBackup != false {
+      try visitor.visitSingularBoolField(value: self.isBackup, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4247,6 +5291,1215 @@ nonisolated extension ProtoEndpoint: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.weight != rhs.weight {return false}
     if lhs._zone != rhs._zone {return false}
     if lhs.labels != rhs.labels {return false}
+    if lhs.isBackup != rhs.isBackup {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoRequestPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".RequestPolicy"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}retry\0\u{3}request_timeout\0\u{3}backend_request_timeout\0\u{3}idle_timeout\0\u{3}rate_limits\0\u{1}faults\0\u{1}priority\0")
+
+  fileprivate class _StorageClass {
+    var _retry: ProtoRetry? = nil
+    var _requestTimeout: ProtoDuration? = nil
+    var _backendRequestTimeout: ProtoDuration? = nil
+    var _idleTimeout: ProtoDuration? = nil
+    var _rateLimits: [ProtoRequestRateLimit] = []
+    var _faults: [ProtoFault] = []
+    var _priority: ProtoRequestPriority? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _retry = source._retry
+      _requestTimeout = source._requestTimeout
+      _backendRequestTimeout = source._backendRequestTimeout
+      _idleTimeout = source._idleTimeout
+      _rateLimits = source._rateLimits
+      _faults = source._faults
+      _priority = source._priority
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._retry) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._requestTimeout) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._backendRequestTimeout) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._idleTimeout) }()
+        case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._rateLimits) }()
+        case 6: try { try decoder.decodeRepeatedMessageField(value: &_storage._faults) }()
+        case 7: try { try decoder.decodeSingularEnumField(value: &_storage._priority) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._retry {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      try { if let v = _storage._requestTimeout {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._backendRequestTimeout {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+      try { if let v = _storage._idleTimeout {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      if !_storage._rateLimits.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._rateLimits, fieldNumber: 5)
+      }
+      if !_storage._faults.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._faults, fieldNumber: 6)
+      }
+      try { if let v = _storage._priority {
+        try visitor.visitSingularEnumField(value: v, fieldNumber: 7)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoRequestPolicy, rhs: ProtoRequestPolicy) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._retry != rhs_storage._retry {return false}
+        if _storage._requestTimeout != rhs_storage._requestTimeout {return false}
+        if _storage._backendRequestTimeout != rhs_storage._backendRequestTimeout {return false}
+        if _storage._idleTimeout != rhs_storage._idleTimeout {return false}
+        if _storage._rateLimits != rhs_storage._rateLimits {return false}
+        if _storage._faults != rhs_storage._faults {return false}
+        if _storage._priority != rhs_storage._priority {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoRetry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Retry"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}codes\0\u{1}attempts\0\u{3}backoff_base\0\u{3}backoff_max\0\u{3}grpc_statuses\0\u{1}triggers\0\u{3}per_try_timeout\0\u{3}non_idempotent\0\u{3}buffer_bytes\0\u{3}max_retry_after\0\u{3}hedge_delay\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedInt32Field(value: &self.codes) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.attempts) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._backoffBase) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._backoffMax) }()
+      case 5: try { try decoder.decodeRepeatedInt32Field(value: &self.grpcStatuses) }()
+      case 6: try { try decoder.decodeRepeatedEnumField(value: &self.triggers) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._perTryTimeout) }()
+      case 8: try { try decoder.decodeSingularBoolField(value: &self.nonIdempotent) }()
+      case 9: try { try decoder.decodeSingularInt64Field(value: &self.bufferBytes) }()
+      case 10: try { try decoder.decodeSingularMessageField(value: &self._maxRetryAfter) }()
+      case 11: try { try decoder.decodeSingularMessageField(value: &self._hedgeDelay) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.codes.isEmpty {
+      try visitor.visitPackedInt32Field(value: self.codes, fieldNumber: 1)
+    }
+    if self.attempts != 0 {
+      try visitor.visitSingularInt64Field(value: self.attempts, fieldNumber: 2)
+    }
+    try { if let v = self._backoffBase {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._backoffMax {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    if !self.grpcStatuses.isEmpty {
+      try visitor.visitPackedInt32Field(value: self.grpcStatuses, fieldNumber: 5)
+    }
+    if !self.triggers.isEmpty {
+      try visitor.visitPackedEnumField(value: self.triggers, fieldNumber: 6)
+    }
+    try { if let v = self._perTryTimeout {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
+    if self.nonIdempotent != false {
+      try visitor.visitSingularBoolField(value: self.nonIdempotent, fieldNumber: 8)
+    }
+    if self.bufferBytes != 0 {
+      try visitor.visitSingularInt64Field(value: self.bufferBytes, fieldNumber: 9)
+    }
+    try { if let v = self._maxRetryAfter {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    } }()
+    try { if let v = self._hedgeDelay {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoRetry, rhs: ProtoRetry) -> Bool {
+    if lhs.codes != rhs.codes {return false}
+    if lhs.attempts != rhs.attempts {return false}
+    if lhs._backoffBase != rhs._backoffBase {return false}
+    if lhs._backoffMax != rhs._backoffMax {return false}
+    if lhs.grpcStatuses != rhs.grpcStatuses {return false}
+    if lhs.triggers != rhs.triggers {return false}
+    if lhs._perTryTimeout != rhs._perTryTimeout {return false}
+    if lhs.nonIdempotent != rhs.nonIdempotent {return false}
+    if lhs.bufferBytes != rhs.bufferBytes {return false}
+    if lhs._maxRetryAfter != rhs._maxRetryAfter {return false}
+    if lhs._hedgeDelay != rhs._hedgeDelay {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoRequestRateLimit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".RequestRateLimit"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rule\0\u{1}identity\0\u{1}header\0\u{1}address\0\u{1}requests\0\u{1}unit\0\u{1}burst\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: ProtoEmpty?
+        var hadOneofValue = false
+        if let current = self.key {
+          hadOneofValue = true
+          if case .rule(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.key = .rule(v)
+        }
+      }()
+      case 2: try {
+        var v: ProtoEmpty?
+        var hadOneofValue = false
+        if let current = self.key {
+          hadOneofValue = true
+          if case .identity(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.key = .identity(v)
+        }
+      }()
+      case 3: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.key != nil {try decoder.handleConflictingOneOf()}
+          self.key = .header(v)
+        }
+      }()
+      case 4: try {
+        var v: ProtoEmpty?
+        var hadOneofValue = false
+        if let current = self.key {
+          hadOneofValue = true
+          if case .address(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.key = .address(v)
+        }
+      }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.requests) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._unit) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.burst) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.key {
+    case .rule?: try {
+      guard case .rule(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .identity?: try {
+      guard case .identity(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .header?: try {
+      guard case .header(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    }()
+    case .address?: try {
+      guard case .address(let v)? = self.key else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    if self.requests != 0 {
+      try visitor.visitSingularInt64Field(value: self.requests, fieldNumber: 5)
+    }
+    try { if let v = self._unit {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
+    if self.burst != 0 {
+      try visitor.visitSingularInt64Field(value: self.burst, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoRequestRateLimit, rhs: ProtoRequestRateLimit) -> Bool {
+    if lhs.key != rhs.key {return false}
+    if lhs.requests != rhs.requests {return false}
+    if lhs._unit != rhs._unit {return false}
+    if lhs.burst != rhs.burst {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoFault: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Fault"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}numerator\0\u{1}denominator\0\u{1}headers\0\u{1}delay\0\u{1}status\0\u{3}grpc_status\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.numerator) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.denominator) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.headers) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._delay) }()
+      case 5: try {
+        var v: Int32?
+        try decoder.decodeSingularInt32Field(value: &v)
+        if let v = v {
+          if self.abort != nil {try decoder.handleConflictingOneOf()}
+          self.abort = .status(v)
+        }
+      }()
+      case 6: try {
+        var v: Int32?
+        try decoder.decodeSingularInt32Field(value: &v)
+        if let v = v {
+          if self.abort != nil {try decoder.handleConflictingOneOf()}
+          self.abort = .grpcStatus(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.numerator != 0 {
+      try visitor.visitSingularInt64Field(value: self.numerator, fieldNumber: 1)
+    }
+    if self.denominator != 0 {
+      try visitor.visitSingularInt64Field(value: self.denominator, fieldNumber: 2)
+    }
+    if !self.headers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.headers, fieldNumber: 3)
+    }
+    try { if let v = self._delay {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    switch self.abort {
+    case .status?: try {
+      guard case .status(let v)? = self.abort else { preconditionFailure() }
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 5)
+    }()
+    case .grpcStatus?: try {
+      guard case .grpcStatus(let v)? = self.abort else { preconditionFailure() }
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 6)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoFault, rhs: ProtoFault) -> Bool {
+    if lhs.numerator != rhs.numerator {return false}
+    if lhs.denominator != rhs.denominator {return false}
+    if lhs.headers != rhs.headers {return false}
+    if lhs._delay != rhs._delay {return false}
+    if lhs.abort != rhs.abort {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoLoadBalancer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".LoadBalancer"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}round_robin\0\u{3}least_request\0\u{3}peak_ewma\0\u{1}random\0\u{3}ring_hash\0\u{1}maglev\0\u{1}hash\0\u{3}bounded_load\0\u{3}zone_preference\0\u{3}slow_start\0\u{3}panic_threshold\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: ProtoEmpty?
+        var hadOneofValue = false
+        if let current = self.algorithm {
+          hadOneofValue = true
+          if case .roundRobin(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.algorithm = .roundRobin(v)
+        }
+      }()
+      case 2: try {
+        var v: ProtoEmpty?
+        var hadOneofValue = false
+        if let current = self.algorithm {
+          hadOneofValue = true
+          if case .leastRequest(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.algorithm = .leastRequest(v)
+        }
+      }()
+      case 3: try {
+        var v: ProtoPeakEWMA?
+        var hadOneofValue = false
+        if let current = self.algorithm {
+          hadOneofValue = true
+          if case .peakEwma(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.algorithm = .peakEwma(v)
+        }
+      }()
+      case 4: try {
+        var v: ProtoEmpty?
+        var hadOneofValue = false
+        if let current = self.algorithm {
+          hadOneofValue = true
+          if case .random(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.algorithm = .random(v)
+        }
+      }()
+      case 5: try {
+        var v: Int64?
+        try decoder.decodeSingularInt64Field(value: &v)
+        if let v = v {
+          if self.algorithm != nil {try decoder.handleConflictingOneOf()}
+          self.algorithm = .ringHash(v)
+        }
+      }()
+      case 6: try {
+        var v: Int64?
+        try decoder.decodeSingularInt64Field(value: &v)
+        if let v = v {
+          if self.algorithm != nil {try decoder.handleConflictingOneOf()}
+          self.algorithm = .maglev(v)
+        }
+      }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.hash) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self._boundedLoad) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._zonePreference) }()
+      case 10: try { try decoder.decodeSingularMessageField(value: &self._slowStart) }()
+      case 11: try { try decoder.decodeSingularInt64Field(value: &self.panicThreshold) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.algorithm {
+    case .roundRobin?: try {
+      guard case .roundRobin(let v)? = self.algorithm else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .leastRequest?: try {
+      guard case .leastRequest(let v)? = self.algorithm else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .peakEwma?: try {
+      guard case .peakEwma(let v)? = self.algorithm else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .random?: try {
+      guard case .random(let v)? = self.algorithm else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case .ringHash?: try {
+      guard case .ringHash(let v)? = self.algorithm else { preconditionFailure() }
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 5)
+    }()
+    case .maglev?: try {
+      guard case .maglev(let v)? = self.algorithm else { preconditionFailure() }
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 6)
+    }()
+    case nil: break
+    }
+    if !self.hash.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.hash, fieldNumber: 7)
+    }
+    try { if let v = self._boundedLoad {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 8)
+    } }()
+    try { if let v = self._zonePreference {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
+    try { if let v = self._slowStart {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    } }()
+    if self.panicThreshold != 0 {
+      try visitor.visitSingularInt64Field(value: self.panicThreshold, fieldNumber: 11)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoLoadBalancer, rhs: ProtoLoadBalancer) -> Bool {
+    if lhs.algorithm != rhs.algorithm {return false}
+    if lhs.hash != rhs.hash {return false}
+    if lhs._boundedLoad != rhs._boundedLoad {return false}
+    if lhs._zonePreference != rhs._zonePreference {return false}
+    if lhs._slowStart != rhs._slowStart {return false}
+    if lhs.panicThreshold != rhs.panicThreshold {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoPeakEWMA: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".PeakEWMA"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}decay\0\u{1}initial\0\u{1}penalty\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._decay) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._initial) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._penalty) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._decay {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._initial {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._penalty {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoPeakEWMA, rhs: ProtoPeakEWMA) -> Bool {
+    if lhs._decay != rhs._decay {return false}
+    if lhs._initial != rhs._initial {return false}
+    if lhs._penalty != rhs._penalty {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoHashSource: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".HashSource"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}cookie\0\u{3}source_ip\0\u{3}query_param\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.kind != nil {try decoder.handleConflictingOneOf()}
+          self.kind = .header(v)
+        }
+      }()
+      case 2: try {
+        var v: ProtoHashCookie?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .cookie(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .cookie(v)
+        }
+      }()
+      case 3: try {
+        var v: ProtoEmpty?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .sourceIp(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .sourceIp(v)
+        }
+      }()
+      case 4: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.kind != nil {try decoder.handleConflictingOneOf()}
+          self.kind = .queryParam(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.kind {
+    case .header?: try {
+      guard case .header(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    }()
+    case .cookie?: try {
+      guard case .cookie(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .sourceIp?: try {
+      guard case .sourceIp(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .queryParam?: try {
+      guard case .queryParam(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoHashSource, rhs: ProtoHashSource) -> Bool {
+    if lhs.kind != rhs.kind {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoHashCookie: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".HashCookie"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}path\0\u{3}time_to_live\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._timeToLive) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.path.isEmpty {
+      try visitor.visitSingularStringField(value: self.path, fieldNumber: 2)
+    }
+    try { if let v = self._timeToLive {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoHashCookie, rhs: ProtoHashCookie) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.path != rhs.path {return false}
+    if lhs._timeToLive != rhs._timeToLive {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoZonePreference: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".ZonePreference"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}minimum_available\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.minimumAvailable) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.minimumAvailable != 0 {
+      try visitor.visitSingularInt64Field(value: self.minimumAvailable, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoZonePreference, rhs: ProtoZonePreference) -> Bool {
+    if lhs.minimumAvailable != rhs.minimumAvailable {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoSlowStart: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".SlowStart"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}window\0\u{3}minimum_percent\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._window) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.minimumPercent) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._window {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.minimumPercent != 0 {
+      try visitor.visitSingularInt64Field(value: self.minimumPercent, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoSlowStart, rhs: ProtoSlowStart) -> Bool {
+    if lhs._window != rhs._window {return false}
+    if lhs.minimumPercent != rhs.minimumPercent {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoHealthCheck: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".HealthCheck"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}http\0\u{1}grpc\0\u{1}tcp\0\u{1}interval\0\u{1}timeout\0\u{3}healthy_threshold\0\u{3}unhealthy_threshold\0\u{1}port\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: ProtoHTTPProbe?
+        var hadOneofValue = false
+        if let current = self.probe {
+          hadOneofValue = true
+          if case .http(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.probe = .http(v)
+        }
+      }()
+      case 2: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.probe != nil {try decoder.handleConflictingOneOf()}
+          self.probe = .grpc(v)
+        }
+      }()
+      case 3: try {
+        var v: ProtoEmpty?
+        var hadOneofValue = false
+        if let current = self.probe {
+          hadOneofValue = true
+          if case .tcp(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.probe = .tcp(v)
+        }
+      }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._interval) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._timeout) }()
+      case 6: try { try decoder.decodeSingularInt64Field(value: &self.healthyThreshold) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.unhealthyThreshold) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self._port) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.probe {
+    case .http?: try {
+      guard case .http(let v)? = self.probe else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .grpc?: try {
+      guard case .grpc(let v)? = self.probe else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    }()
+    case .tcp?: try {
+      guard case .tcp(let v)? = self.probe else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try { if let v = self._interval {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._timeout {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    if self.healthyThreshold != 0 {
+      try visitor.visitSingularInt64Field(value: self.healthyThreshold, fieldNumber: 6)
+    }
+    if self.unhealthyThreshold != 0 {
+      try visitor.visitSingularInt64Field(value: self.unhealthyThreshold, fieldNumber: 7)
+    }
+    try { if let v = self._port {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 8)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoHealthCheck, rhs: ProtoHealthCheck) -> Bool {
+    if lhs.probe != rhs.probe {return false}
+    if lhs._interval != rhs._interval {return false}
+    if lhs._timeout != rhs._timeout {return false}
+    if lhs.healthyThreshold != rhs.healthyThreshold {return false}
+    if lhs.unhealthyThreshold != rhs.unhealthyThreshold {return false}
+    if lhs._port != rhs._port {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoHTTPProbe: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".HTTPProbe"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}path\0\u{1}host\0\u{1}statuses\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self._host) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.statuses) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.path.isEmpty {
+      try visitor.visitSingularStringField(value: self.path, fieldNumber: 1)
+    }
+    try { if let v = self._host {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    } }()
+    if !self.statuses.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.statuses, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoHTTPProbe, rhs: ProtoHTTPProbe) -> Bool {
+    if lhs.path != rhs.path {return false}
+    if lhs._host != rhs._host {return false}
+    if lhs.statuses != rhs.statuses {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoStatusRange: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".StatusRange"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}first\0\u{1}last\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self.first) }()
+      case 2: try { try decoder.decodeSingularInt32Field(value: &self.last) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.first != 0 {
+      try visitor.visitSingularInt32Field(value: self.first, fieldNumber: 1)
+    }
+    if self.last != 0 {
+      try visitor.visitSingularInt32Field(value: self.last, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoStatusRange, rhs: ProtoStatusRange) -> Bool {
+    if lhs.first != rhs.first {return false}
+    if lhs.last != rhs.last {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoOutlierDetection: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".OutlierDetection"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}consecutive_5xx\0\u{3}consecutive_gateway_errors\0\u{3}consecutive_connect_failures\0\u{3}success_rate\0\u{3}failure_percentage\0\u{1}interval\0\u{3}base_ejection_time\0\u{3}max_ejection_time\0\u{3}max_ejection_percent\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self._consecutive5Xx) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self._consecutiveGatewayErrors) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self._consecutiveConnectFailures) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._successRate) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._failurePercentage) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._interval) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._baseEjectionTime) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._maxEjectionTime) }()
+      case 9: try { try decoder.decodeSingularInt64Field(value: &self.maxEjectionPercent) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._consecutive5Xx {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._consecutiveGatewayErrors {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._consecutiveConnectFailures {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._successRate {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._failurePercentage {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._interval {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
+    try { if let v = self._baseEjectionTime {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._maxEjectionTime {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    } }()
+    if self.maxEjectionPercent != 0 {
+      try visitor.visitSingularInt64Field(value: self.maxEjectionPercent, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoOutlierDetection, rhs: ProtoOutlierDetection) -> Bool {
+    if lhs._consecutive5Xx != rhs._consecutive5Xx {return false}
+    if lhs._consecutiveGatewayErrors != rhs._consecutiveGatewayErrors {return false}
+    if lhs._consecutiveConnectFailures != rhs._consecutiveConnectFailures {return false}
+    if lhs._successRate != rhs._successRate {return false}
+    if lhs._failurePercentage != rhs._failurePercentage {return false}
+    if lhs._interval != rhs._interval {return false}
+    if lhs._baseEjectionTime != rhs._baseEjectionTime {return false}
+    if lhs._maxEjectionTime != rhs._maxEjectionTime {return false}
+    if lhs.maxEjectionPercent != rhs.maxEjectionPercent {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoSuccessRateDetection: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".SuccessRateDetection"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}minimum_endpoints\0\u{3}request_volume\0\u{3}deviation_thousandths\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.minimumEndpoints) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.requestVolume) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.deviationThousandths) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.minimumEndpoints != 0 {
+      try visitor.visitSingularInt64Field(value: self.minimumEndpoints, fieldNumber: 1)
+    }
+    if self.requestVolume != 0 {
+      try visitor.visitSingularInt64Field(value: self.requestVolume, fieldNumber: 2)
+    }
+    if self.deviationThousandths != 0 {
+      try visitor.visitSingularInt64Field(value: self.deviationThousandths, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoSuccessRateDetection, rhs: ProtoSuccessRateDetection) -> Bool {
+    if lhs.minimumEndpoints != rhs.minimumEndpoints {return false}
+    if lhs.requestVolume != rhs.requestVolume {return false}
+    if lhs.deviationThousandths != rhs.deviationThousandths {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoFailurePercentageDetection: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".FailurePercentageDetection"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}threshold\0\u{3}minimum_endpoints\0\u{3}request_volume\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.threshold) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.minimumEndpoints) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.requestVolume) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.threshold != 0 {
+      try visitor.visitSingularInt64Field(value: self.threshold, fieldNumber: 1)
+    }
+    if self.minimumEndpoints != 0 {
+      try visitor.visitSingularInt64Field(value: self.minimumEndpoints, fieldNumber: 2)
+    }
+    if self.requestVolume != 0 {
+      try visitor.visitSingularInt64Field(value: self.requestVolume, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoFailurePercentageDetection, rhs: ProtoFailurePercentageDetection) -> Bool {
+    if lhs.threshold != rhs.threshold {return false}
+    if lhs.minimumEndpoints != rhs.minimumEndpoints {return false}
+    if lhs.requestVolume != rhs.requestVolume {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoRetryBudget: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".RetryBudget"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}percent\0\u{3}min_concurrency\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.percent) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.minConcurrency) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.percent != 0 {
+      try visitor.visitSingularInt64Field(value: self.percent, fieldNumber: 1)
+    }
+    if self.minConcurrency != 0 {
+      try visitor.visitSingularInt64Field(value: self.minConcurrency, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoRetryBudget, rhs: ProtoRetryBudget) -> Bool {
+    if lhs.percent != rhs.percent {return false}
+    if lhs.minConcurrency != rhs.minConcurrency {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoAdaptiveConcurrency: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".AdaptiveConcurrency"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}min_limit\0\u{3}max_limit\0\u{3}initial_limit\0\u{1}interval\0\u{1}tolerance\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.minLimit) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.maxLimit) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.initialLimit) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._interval) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.tolerance) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.minLimit != 0 {
+      try visitor.visitSingularInt64Field(value: self.minLimit, fieldNumber: 1)
+    }
+    if self.maxLimit != 0 {
+      try visitor.visitSingularInt64Field(value: self.maxLimit, fieldNumber: 2)
+    }
+    if self.initialLimit != 0 {
+      try visitor.visitSingularInt64Field(value: self.initialLimit, fieldNumber: 3)
+    }
+    try { if let v = self._interval {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    if self.tolerance != 0 {
+      try visitor.visitSingularInt64Field(value: self.tolerance, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoAdaptiveConcurrency, rhs: ProtoAdaptiveConcurrency) -> Bool {
+    if lhs.minLimit != rhs.minLimit {return false}
+    if lhs.maxLimit != rhs.maxLimit {return false}
+    if lhs.initialLimit != rhs.initialLimit {return false}
+    if lhs._interval != rhs._interval {return false}
+    if lhs.tolerance != rhs.tolerance {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -23,4 +23,17 @@ public struct RequestPolicy: Sendable, Equatable {
         self.faults = faults
         self.priority = priority
     }
+
+    /// What counts for a request that this rule's policy sends to a backend with the policy `backend`: each part that
+    /// the rule says nothing about is the backend's.
+    public func inheriting(_ backend: RequestPolicy) -> RequestPolicy {
+        RequestPolicy(
+            retry: retry ?? backend.retry,
+            timeouts: Timeouts(
+                request: timeouts.request ?? backend.timeouts.request,
+                backendRequest: timeouts.backendRequest ?? backend.timeouts.backendRequest,
+                idle: timeouts.idle ?? backend.timeouts.idle),
+            rateLimits: rateLimits.isEmpty ? backend.rateLimits : rateLimits,
+            faults: faults.isEmpty ? backend.faults : faults, priority: priority ?? backend.priority)
+    }
 }

@@ -6,10 +6,19 @@ extension Backend {
         self.init(
             name: protobuf.name, protocol: try `Protocol`(protobuf: protobuf.protocol),
             tls: protobuf.hasTls ? try BackendTLS(protobuf: protobuf.tls) : nil,
-            loadBalancer: LoadBalancer(algorithm: try .init(protobuf: protobuf.balancing)),
+            loadBalancer: try LoadBalancer(protobuf: protobuf.loadBalancer),
             connectTimeout: Duration(protobuf: protobuf.connectTimeout),
             idleTimeout: Duration(protobuf: protobuf.idleTimeout), limits: ConnectionLimits(protobuf: protobuf.limits),
             proxyProtocol: try ProxyProtocol(protobuf: protobuf.proxyProtocol),
+            healthCheck: protobuf.hasHealthCheck ? try HealthCheck(protobuf: protobuf.healthCheck) : nil,
+            outlierDetection: protobuf.hasOutlierDetection
+                ? OutlierDetection(protobuf: protobuf.outlierDetection) : nil,
+            retryBudget: RetryBudget(
+                percent: Int(protobuf.retryBudget.percent),
+                minConcurrency: Int(protobuf.retryBudget.minConcurrency)),
+            adaptiveConcurrency: protobuf.hasAdaptiveConcurrency
+                ? AdaptiveConcurrency(protobuf: protobuf.adaptiveConcurrency) : nil,
+            policy: try RequestPolicy(protobuf: protobuf.policy),
             origin: protobuf.hasOrigin ? Origin(protobuf: protobuf.origin) : nil)
         for endpoint in protobuf.endpoints { endpoints.append(try Endpoint(protobuf: endpoint)) }
     }
@@ -24,7 +33,7 @@ extension Backend {
         }
         if let tls { message.tls = tls.protobuf() }
         message.endpoints = endpoints.map { $0.protobuf() }
-        message.balancing = loadBalancer.algorithm == .roundRobin ? .roundRobin : .leastRequest
+        message.loadBalancer = loadBalancer.protobuf()
         message.connectTimeout = connectTimeout.protobuf()
         message.idleTimeout = idleTimeout.protobuf()
         message.limits = limits.protobuf()
@@ -33,6 +42,12 @@ extension Backend {
         case .v1: message.proxyProtocol = .v1
         case .v2: message.proxyProtocol = .v2
         }
+        if let healthCheck { message.healthCheck = healthCheck.protobuf() }
+        if let outlierDetection { message.outlierDetection = outlierDetection.protobuf() }
+        message.retryBudget.percent = Int64(retryBudget.percent)
+        message.retryBudget.minConcurrency = Int64(retryBudget.minConcurrency)
+        if let adaptiveConcurrency { message.adaptiveConcurrency = adaptiveConcurrency.protobuf() }
+        message.policy = policy.protobuf()
         if let origin = Protobuf.origin(origin) { message.origin = origin }
         return message
     }
@@ -49,16 +64,6 @@ extension Backend.`Protocol` {
     }
 }
 
-extension LoadBalancer.Algorithm {
-    init(protobuf: ProtoBalancing) throws(ProxyError) {
-        switch protobuf {
-        case .roundRobin: self = .roundRobin
-        case .leastRequest: self = .leastRequest
-        case .unspecified, .UNRECOGNIZED: throw Protobuf.unknown("way of balancing")
-        }
-    }
-}
-
 extension Backend.ProxyProtocol {
     init(protobuf: ProtoProxyProtocol) throws(ProxyError) {
         switch protobuf {
@@ -70,31 +75,12 @@ extension Backend.ProxyProtocol {
     }
 }
 
-extension ConnectionLimits {
-    init(protobuf: ProtoConnectionLimits) {
-        self.init()
-        maxConnections = protobuf.hasMaxConnections ? Int(protobuf.maxConnections) : nil
-        maxIdleConnections = Int(protobuf.maxIdleConnections)
-        maxRequestsPerConnection =
-            protobuf.hasMaxRequestsPerConnection ? Int(protobuf.maxRequestsPerConnection) : nil
-        maxConcurrentStreams = Int(protobuf.maxConcurrentStreams)
-    }
-
-    func protobuf() -> ProtoConnectionLimits {
-        var message = ProtoConnectionLimits()
-        if let maxConnections { message.maxConnections = Int64(maxConnections) }
-        message.maxIdleConnections = Int64(maxIdleConnections)
-        if let maxRequestsPerConnection { message.maxRequestsPerConnection = Int64(maxRequestsPerConnection) }
-        message.maxConcurrentStreams = Int64(maxConcurrentStreams)
-        return message
-    }
-}
-
 extension Endpoint {
     init(protobuf: ProtoEndpoint) throws(ProxyError) {
         self.init(
             try EndpointAddress(protobuf: protobuf.address), weight: Int(protobuf.weight),
-            zone: protobuf.hasZone ? protobuf.zone : nil, labels: protobuf.labels)
+            zone: protobuf.hasZone ? protobuf.zone : nil, labels: protobuf.labels,
+            isBackup: protobuf.isBackup)
     }
 
     func protobuf() -> ProtoEndpoint {
@@ -103,6 +89,7 @@ extension Endpoint {
         message.weight = Int64(weight)
         if let zone { message.zone = zone }
         message.labels = labels
+        message.isBackup = isBackup
         return message
     }
 }

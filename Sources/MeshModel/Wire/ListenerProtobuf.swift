@@ -31,7 +31,9 @@ extension ProxySettings {
             }
         self.init(
             drainTimeout: Duration(protobuf: protobuf.drainTimeout),
-            resolutionInterval: Duration(protobuf: protobuf.resolutionInterval), accessLog: log)
+            resolutionInterval: Duration(protobuf: protobuf.resolutionInterval), accessLog: log,
+            zone: protobuf.hasZone ? protobuf.zone : nil,
+            overload: OverloadProtection(protobuf: protobuf.overload))
     }
 
     func protobuf() -> ProtoProxySettings {
@@ -43,6 +45,8 @@ extension ProxySettings {
         case .json: message.accessLog.json = ProtoEmpty()
         case .text(let format): message.accessLog.text = format
         }
+        if let zone { message.zone = zone }
+        message.overload = overload.protobuf()
         return message
     }
 }

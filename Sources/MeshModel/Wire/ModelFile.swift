@@ -7,14 +7,14 @@ internal import SwiftProtobuf
 /// | bytes | what |
 /// |---|---|
 /// | 6 | `89 4D 52 54 4C 0A`: no text, and broken by transfers that change line ends |
-/// | 2 | version of the header, big-endian: 1 |
+/// | 2 | version, big-endian: 2; the number changes whenever another release would misread the message |
 /// | 8 | bytes of the message, big-endian |
 /// | 8 | FNV-1a, 64 bits, of the message: a file cut short or damaged is noticed, not half believed |
 ///
 /// It holds private keys, if the model does: whoever writes it to a file makes it readable for its owner only.
 extension Model {
     private static let magic: [UInt8] = [0x89, 0x4D, 0x52, 0x54, 0x4C, 0x0A]
-    private static let version: UInt64 = 1
+    private static let version: UInt64 = 2
     private static let headerSize = 24
 
     /// The compiled form; the same bytes for equal models.

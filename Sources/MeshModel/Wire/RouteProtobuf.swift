@@ -34,12 +34,7 @@ extension RouteRule {
         self.init(
             name: protobuf.name, matches: [], filters: try Filter.list(protobuf.filters),
             backends: try WeightedBackend.list(protobuf.backends),
-            policy: RequestPolicy(
-                retry: protobuf.hasRetry ? Retry(protobuf: protobuf.retry) : nil,
-                timeouts: Timeouts(
-                    request: protobuf.hasRequestTimeout ? Duration(protobuf: protobuf.requestTimeout) : nil,
-                    backendRequest: protobuf.hasBackendRequestTimeout
-                        ? Duration(protobuf: protobuf.backendRequestTimeout) : nil)),
+            policy: try RequestPolicy(protobuf: protobuf.policy),
             sessionPersistence: protobuf.hasSessionPersistence
                 ? try SessionPersistence(protobuf: protobuf.sessionPersistence) : nil,
             origin: protobuf.hasOrigin ? Origin(protobuf: protobuf.origin) : nil)
@@ -52,9 +47,7 @@ extension RouteRule {
         message.matches = matches.map { $0.protobuf() }
         message.filters = filters.map { $0.protobuf() }
         message.backends = backends.map { $0.protobuf() }
-        if let timeout = policy.timeouts.request { message.requestTimeout = timeout.protobuf() }
-        if let timeout = policy.timeouts.backendRequest { message.backendRequestTimeout = timeout.protobuf() }
-        if let retry = policy.retry { message.retry = retry.protobuf() }
+        message.policy = policy.protobuf()
         if let sessionPersistence { message.sessionPersistence = sessionPersistence.protobuf() }
         if let origin = Protobuf.origin(origin) { message.origin = origin }
         return message
@@ -159,22 +152,6 @@ extension WeightedBackend {
         }
         message.weight = Int64(weight)
         message.filters = filters.map { $0.protobuf() }
-        return message
-    }
-}
-
-extension Retry {
-    init(protobuf: ProtoRetry) {
-        self.init(
-            attempts: Int(protobuf.attempts), codes: protobuf.codes.map { Int($0) },
-            backoff: protobuf.hasBackoff ? Backoff(base: Duration(protobuf: protobuf.backoff)) : Backoff())
-    }
-
-    func protobuf() -> ProtoRetry {
-        var message = ProtoRetry()
-        message.codes = codes.map { Int32(clamping: $0) }
-        message.attempts = Int64(attempts)
-        message.backoff = backoff.base.protobuf()
         return message
     }
 }

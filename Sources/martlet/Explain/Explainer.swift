@@ -186,7 +186,9 @@ struct Explainer {
             report.filters = place.rule.filters.map { FilterText.line($0) }
             report.backends = shares(place.rule.backends)
             report.verdict = verdict(place.rule, report.backends)
-            settings.rule(place.rule, number: place.number, of: place.route)
+            settings.rule(
+                place.rule, number: place.number, of: place.route,
+                backends: place.rule.backends.compactMap { backend($0) })
             settings.listener(listener, place.section)
             for share in place.rule.backends { backend(share).map { settings.backend($0) } }
         }

@@ -1,10 +1,10 @@
 import MeshGatewayAPI
 import MeshModel
 
-/// The settings that apply to a request, each with where it was written.
+/// The settings that apply to a request, each with where it was written. Here those of listeners and of the process.
 struct SettingsTable {
     private(set) var rows: [ExplainReport.Setting] = []
-    private let origins: [String: Place]
+    let origins: [String: Place]
 
     init(_ origins: [String: Place]) { self.origins = origins }
 
@@ -17,29 +17,6 @@ struct SettingsTable {
             case .tcp: "TCP"
             }
         return backend.tls == nil ? name : "\(name) over TLS"
-    }
-
-    // MARK: Rule
-
-    mutating func rule(_ rule: RouteRule, number: Int, of route: Route) {
-        let key = "rule/\(route.name)/\(number)/"
-        add("rule", "timeouts.request", Self.text(rule.policy.timeouts.request), key)
-        add("rule", "timeouts.backendRequest", Self.text(rule.policy.timeouts.backendRequest), key)
-        if let retry = rule.policy.retry {
-            let codes = retry.codes.map(String.init).joined(separator: " ")
-            let pause = "backoff \(retry.backoff.base.asWritten)"
-            add("rule", "retry", "\(retry.attempts) attempts, codes \(codes.isEmpty ? "none" : codes), \(pause)", key)
-        } else {
-            add("rule", "retry", "none", key)
-        }
-        var session = "none"
-        switch rule.sessionPersistence?.kind {
-        case .cookie(let name, let path, let permanent):
-            session = "cookie \(name), path \(path)\(permanent ? ", permanent" : "")"
-        case .header(let name): session = "header \(name)"
-        case nil: break
-        }
-        add("rule", "sessionPersistence", session, key)
     }
 
     // MARK: Listener
@@ -97,38 +74,7 @@ struct SettingsTable {
         }
     }
 
-    // MARK: Backend and process
-
-    mutating func backend(_ backend: Backend) {
-        let key = "backend/\(backend.name)/"
-        let group = "backend \(backend.name)"
-        guard !rows.contains(where: { $0.group == group }) else { return }
-        let written = backend.origin?.text ?? "default"
-        row(group, "protocol", Self.spoken(backend), origins[key + "appProtocol"]?.fileAndLine ?? "default")
-        add(
-            group, "loadBalancer.type", backend.loadBalancer.algorithm == .roundRobin ? "RoundRobin" : "LeastRequest",
-            key)
-        add(group, "timeouts.connect", backend.connectTimeout.asWritten, key)
-        add(group, "timeouts.idle", backend.idleTimeout.asWritten, key)
-        add(group, "connectionLimits.maxConnections", Self.text(backend.limits.maxConnections), key)
-        add(group, "connectionLimits.maxIdleConnections", String(backend.limits.maxIdleConnections), key)
-        add(
-            group, "connectionLimits.maxRequestsPerConnection", Self.text(backend.limits.maxRequestsPerConnection), key)
-        add(group, "connectionLimits.maxConcurrentStreams", String(backend.limits.maxConcurrentStreams), key)
-        let header =
-            switch backend.proxyProtocol {
-            case .none: "none"
-            case .v1: "v1"
-            case .v2: "v2"
-            }
-        add(group, "proxyProtocol", header, key)
-        guard let tls = backend.tls else { return }
-        row(group, "tls.hostname", tls.hostname, origins[key + "tls"]?.fileAndLine ?? written)
-        row(
-            group, "tls.trust", tls.trust == .system ? "system" : "own authorities",
-            origins[key + "tls"]?.fileAndLine ?? written)
-        if let certificate = tls.clientCertificate { row(group, "tls.clientCertificate", certificate.name, written) }
-    }
+    // MARK: Process
 
     mutating func process(_ settings: ProxySettings) {
         add("process", "drainTimeout", settings.drainTimeout.asWritten, "settings/")
@@ -140,18 +86,22 @@ struct SettingsTable {
             case .text(let format): "text \(format)"
             }
         add("process", "accessLog", log, "settings/")
+        add("process", "zone", settings.zone ?? "none", "settings/")
+        let overload = settings.overload
+        add("process", "overload.maxMemory", Self.text(overload.maxMemoryBytes), "settings/")
+        add("process", "overload.maxDescriptorPercent", String(overload.maxDescriptorPercent ?? 0), "settings/")
+        add("process", "overload.maxLoopLag", overload.maxLoopLag?.asWritten ?? "no limit", "settings/")
     }
 
     // MARK: Rows
 
-    private mutating func add(_ group: String, _ name: String, _ value: String, _ key: String) {
+    mutating func add(_ group: String, _ name: String, _ value: String, _ key: String) {
         row(group, name, value, origins[key + name]?.fileAndLine ?? "default")
     }
 
-    private mutating func row(_ group: String, _ name: String, _ value: String, _ origin: String) {
+    mutating func row(_ group: String, _ name: String, _ value: String, _ origin: String) {
         rows.append(ExplainReport.Setting(group: group, name: name, value: value, origin: origin))
     }
 
-    private static func text(_ duration: Duration?) -> String { duration.map { $0.asWritten } ?? "none" }
     private static func text(_ number: Int?) -> String { number.map(String.init) ?? "no limit" }
 }
