@@ -36,14 +36,19 @@ class Gate:
         return answer("done")
 
     def http2(self, connection, number, request):
+        fields = dict(request["headers"])
+        is_grpc = fields.get("content-type", "").startswith("application/grpc")
+
         def work():
             self._pass()
-            grpc = any(value.startswith("application/grpc") for name, value in request["headers"] if name == "content-type")
-            if grpc:
-                connection.respond(number, headers=[("content-type", "application/grpc")], body=b"\0\0\0\0\0",
-                                   trailers=[("grpc-status", "0")])
-            else:
-                connection.respond(number, body=b"done")
+            try:
+                if is_grpc:
+                    connection.respond(number, headers=[("content-type", "application/grpc")], body=b"\0\0\0\0\0",
+                                       trailers=[("grpc-status", "0")])
+                else:
+                    connection.respond(number, body=b"done")
+            except OSError:
+                pass  # the proxy has gone by now
         threading.Thread(target=work, daemon=True).start()
 
     def let_go(self, count=1):
