@@ -45,6 +45,12 @@ public enum Reason: String, CaseIterable, Sendable {
     case idleTimeout = "idle_timeout"
     /// The whole request took longer than timeouts.request.
     case requestTimeout = "request_timeout"
+    /// The time that the caller gave is over.
+    case deadlineExceeded = "deadline_exceeded"
+    /// There were more requests than a rate limit allows.
+    case rateLimited = "rate_limited"
+    /// The request failed on purpose.
+    case faultInjected = "fault_injected"
     /// This connection's certificate or listener does not serve the host.
     case misdirectedRequest = "misdirected_request"
     /// No route matches the request.
@@ -77,7 +83,7 @@ public enum Reason: String, CaseIterable, Sendable {
     case upstreamMalformedResponse = "upstream_malformed_response"
     /// The endpoint's response head is larger than the limit.
     case upstreamHeadersTooLarge = "upstream_headers_too_large"
-    /// The endpoint took longer than timeouts.backendRequest.
+    /// The endpoint took longer than timeouts.backendRequest or retry.perTryTimeout.
     case upstreamTimeout = "upstream_timeout"
     /// The backend has as many connections as it may.
     case upstreamConnectionLimit = "upstream_connection_limit"
@@ -144,7 +150,8 @@ public enum Reason: String, CaseIterable, Sendable {
         case .expectationFailed: 417
         case .connectRefused: 405
         case .headerTimeout, .bodyTooSlow, .idleTimeout: 408
-        case .requestTimeout, .upstreamTimeout: 504
+        case .requestTimeout, .deadlineExceeded, .upstreamTimeout: 504
+        case .rateLimited: 429
         case .misdirectedRequest: 421
         case .routeNotFound: 404
         case .redirected: 302
@@ -152,7 +159,8 @@ public enum Reason: String, CaseIterable, Sendable {
         case .backendNotValid, .backendNotConfigured, .internalError: 500
         case .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
             .upstreamTlsFailed, .upstreamRefusedStream, .upstreamConnectionLimit, .upstreamRequestLimit,
-            .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .draining, .overloaded, .notConfigured:
+            .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .draining, .overloaded, .notConfigured,
+            .faultInjected:
             503
         case .upstreamClosed, .upstreamReset, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .upgradeRefused: 502
         case .downstreamClosed, .downstreamReset: 499
@@ -170,8 +178,8 @@ public enum Reason: String, CaseIterable, Sendable {
             .bodyLengthMismatch, .invalidHost, .hostMismatch, .invalidPath, .uriTooLong, .expectationFailed:
             3
         case .unsupportedTransferCoding, .unsupportedHTTPVersion, .connectRefused, .routeNotFound: 12
-        case .headersTooLarge, .tooManyHeaders, .bodyTooLarge: 8
-        case .headerTimeout, .bodyTooSlow, .idleTimeout, .requestTimeout, .upstreamTimeout: 4
+        case .headersTooLarge, .tooManyHeaders, .bodyTooLarge, .rateLimited: 8
+        case .headerTimeout, .bodyTooSlow, .idleTimeout, .requestTimeout, .deadlineExceeded, .upstreamTimeout: 4
         case .misdirectedRequest: 5
         case .redirected, .corsPreflight, .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout,
             .sniNotFound, .proxyProtocolMalformed, .connectionIdle, .connectionLimit, .http2ProtocolError,
@@ -183,7 +191,7 @@ public enum Reason: String, CaseIterable, Sendable {
         case .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
             .upstreamTlsFailed, .upstreamClosed, .upstreamReset, .upstreamRefusedStream, .upstreamConnectionLimit,
             .upstreamRequestLimit, .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .upgradeRefused,
-            .draining, .overloaded, .notConfigured:
+            .draining, .overloaded, .notConfigured, .faultInjected:
             14
         case .downstreamClosed, .downstreamReset: 1
         case .clientCertificateRequired: 16
@@ -235,6 +243,12 @@ public enum Reason: String, CaseIterable, Sendable {
             "Nothing moved on the exchange for too long."
         case .requestTimeout:
             "The whole request took longer than timeouts.request."
+        case .deadlineExceeded:
+            "The time that the caller gave is over."
+        case .rateLimited:
+            "There were more requests than a rate limit allows."
+        case .faultInjected:
+            "The request failed on purpose."
         case .misdirectedRequest:
             "This connection's certificate or listener does not serve the host."
         case .routeNotFound:
@@ -268,7 +282,7 @@ public enum Reason: String, CaseIterable, Sendable {
         case .upstreamHeadersTooLarge:
             "The endpoint's response head is larger than the limit."
         case .upstreamTimeout:
-            "The endpoint took longer than timeouts.backendRequest."
+            "The endpoint took longer than timeouts.backendRequest or retry.perTryTimeout."
         case .upstreamConnectionLimit:
             "The backend has as many connections as it may."
         case .upstreamRequestLimit:

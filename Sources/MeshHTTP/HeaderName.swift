@@ -42,11 +42,14 @@ public enum HeaderName: UInt8, CaseIterable, Sendable {
     case xRealIp
     case xRequestID
     case xMartletReason
+    case xMartletAttempt
+    case xMartletTimeoutMs
     case traceparent
     case tracestate
     case grpcStatus
     case grpcMessage
     case grpcTimeout
+    case grpcRetryPushbackMs
     case secWebsocketKey
     case secWebsocketAccept
     case secWebsocketVersion
@@ -102,11 +105,14 @@ public enum HeaderName: UInt8, CaseIterable, Sendable {
         case .xRealIp: "x-real-ip"
         case .xRequestID: "x-request-id"
         case .xMartletReason: "x-martlet-reason"
+        case .xMartletAttempt: "x-martlet-attempt"
+        case .xMartletTimeoutMs: "x-martlet-timeout-ms"
         case .traceparent: "traceparent"
         case .tracestate: "tracestate"
         case .grpcStatus: "grpc-status"
         case .grpcMessage: "grpc-message"
         case .grpcTimeout: "grpc-timeout"
+        case .grpcRetryPushbackMs: "grpc-retry-pushback-ms"
         case .secWebsocketKey: "sec-websocket-key"
         case .secWebsocketAccept: "sec-websocket-accept"
         case .secWebsocketVersion: "sec-websocket-version"
@@ -185,16 +191,19 @@ public enum HeaderName: UInt8, CaseIterable, Sendable {
             if `is`(name, .transferEncoding) { return .transferEncoding }
             if `is`(name, .xForwardedProto) { return .xForwardedProto }
             if `is`(name, .secWebsocketKey) { return .secWebsocketKey }
+            if `is`(name, .xMartletAttempt) { return .xMartletAttempt }
         case 18:
             if `is`(name, .proxyAuthenticate) { return .proxyAuthenticate }
         case 19:
             if `is`(name, .proxyAuthorization) { return .proxyAuthorization }
         case 20:
             if `is`(name, .secWebsocketAccept) { return .secWebsocketAccept }
+            if `is`(name, .xMartletTimeoutMs) { return .xMartletTimeoutMs }
         case 21:
             if `is`(name, .secWebsocketVersion) { return .secWebsocketVersion }
         case 22:
             if `is`(name, .accessControlMaxAge) { return .accessControlMaxAge }
+            if `is`(name, .grpcRetryPushbackMs) { return .grpcRetryPushbackMs }
         case 23:
             if `is`(name, .xForwardedClientCert) { return .xForwardedClientCert }
         case 27:

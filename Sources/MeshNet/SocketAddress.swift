@@ -198,7 +198,7 @@ public enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// The address as IPv6, IPv4 being mapped; zeros for a unix socket.
-    var ipv6Halves: (high: UInt64, low: UInt64) {
+    public var ipv6Halves: (high: UInt64, low: UInt64) {
         switch self {
         case .ipv4(let address, _): (0, 0xffff << 32 | UInt64(address))
         case .ipv6(let high, let low, _, _): (high, low)

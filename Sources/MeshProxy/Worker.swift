@@ -322,6 +322,9 @@ final class Worker: LoopHooks {
         if log.count > 64 * 1024 { writeLog(logWriter) }
     }
 
+    /// Nanoseconds since 1970-01-01 UTC.
+    func wallNow() -> UInt64 { wallTime(of: loop.now) }
+
     private func wallTime(of instant: Instant) -> UInt64 {
         // Clocks drift and jump: the offset is looked at again every second.
         if loop.now > wallChecked {

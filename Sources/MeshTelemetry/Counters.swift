@@ -140,6 +140,51 @@ struct ListenerCounters: ForgettableCounters, Sendable {
     }
 }
 
+/// What is counted of retries: made, by what they were for, or refused.
+public enum RetryEvent: Hashable, Sendable {
+    /// An attempt after a connection that could not be made.
+    case connectFailure
+    /// An attempt after the endpoint had said that it has not processed the request.
+    case refusedStream
+    /// An attempt after one that ended before its response.
+    case reset
+    /// An attempt after one that took too long.
+    case timeout
+    /// An attempt after a listed status.
+    case status
+    /// An attempt after a listed gRPC status.
+    case grpcStatus
+    /// An attempt beside one that has not answered.
+    case hedge
+    /// None, for the retry budget.
+    case refusedByBudget
+    /// None, for `maxRetries`.
+    case refusedByLimit
+
+    /// The label's value.
+    var text: StaticString {
+        switch self {
+        case .connectFailure: "connect_failure"
+        case .refusedStream: "refused_stream"
+        case .reset: "reset"
+        case .timeout: "timeout"
+        case .status: "status"
+        case .grpcStatus: "grpc_status"
+        case .hedge: "hedge"
+        case .refusedByBudget: "budget"
+        case .refusedByLimit: "limit"
+        }
+    }
+
+    /// True if there was no other attempt.
+    var isRefusal: Bool {
+        switch self {
+        case .refusedByBudget, .refusedByLimit: true
+        case .connectFailure, .refusedStream, .reset, .timeout, .status, .grpcStatus, .hedge: false
+        }
+    }
+}
+
 /// Counts of one backend.
 struct BackendCounters: ForgettableCounters, Sendable {
     /// Responses by hundreds; the first is "none", the last is everything else.
@@ -154,6 +199,7 @@ struct BackendCounters: ForgettableCounters, Sendable {
     var refusals = Tally<Reason>()
     var replays: UInt64 = 0
     var failures = Tally<Reason>()
+    var retries = Tally<RetryEvent>()
 
     var isIdle: Bool { active == 0 && pending == 0 }
 
@@ -176,6 +222,7 @@ struct BackendCounters: ForgettableCounters, Sendable {
         refusals.merge(other.refusals)
         replays &+= other.replays
         failures.merge(other.failures)
+        retries.merge(other.retries)
     }
 }
 

@@ -141,6 +141,24 @@ extension MetricsSnapshot {
             "martlet_upstream_replays_total", .counter,
             "Requests sent again because a reused connection died or the endpoint had not begun on them.")
         for (labels, counters) in all { text.sample(labels, counters.replays) }
+        appendRetries(all, to: &text)
+    }
+
+    private func appendRetries(_ all: [(Labels, BackendCounters)], to text: inout PrometheusText) {
+        text.family("martlet_upstream_retries_total", .counter, "Requests that were tried again, by the cause.")
+        for (labels, counters) in all {
+            for entry in counters.retries.entries where !entry.key.isRefusal {
+                text.sample(labels.with("cause", entry.key.text), entry.count)
+            }
+        }
+        text.family(
+            "martlet_upstream_retries_refused_total", .counter,
+            "Requests that were not tried again for a limit on retries: the budget of the backend, or maxRetries.")
+        for (labels, counters) in all {
+            for entry in counters.retries.entries where entry.key.isRefusal {
+                text.sample(labels.with("limit", entry.key.text), entry.count)
+            }
+        }
     }
 
     // MARK: Events

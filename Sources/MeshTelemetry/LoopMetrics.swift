@@ -150,6 +150,9 @@ public final class LoopMetrics {
     /// A request was sent again because a reused connection died, or because the endpoint had not begun on it.
     public func upstreamReplayed(backend: Int) { backends[backend].replays &+= 1 }
 
+    /// A request was tried again, or might have been but for a limit on retries.
+    public func upstreamRetry(backend: Int, _ event: RetryEvent) { backends[backend].retries.add(event) }
+
     /// One attempt is over: `status` is what the endpoint answered, 0 if nothing, after `nanoseconds`.
     public func attemptFinished(backend: Int, status: Int, nanoseconds: UInt64) {
         backends[backend].add(status: status, nanoseconds: nanoseconds)

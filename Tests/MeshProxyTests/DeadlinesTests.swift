@@ -137,6 +137,93 @@ import Testing
         expectPasses(short, .idleTimeout, after: Self.second + 10_000_000, isTunnel: true)
     }
 
+    // MARK: What callers and policies say
+
+    @Test func aProxyBeforeThisOneMayShortenTheRequest() {
+        var shortened = deadlines(request: .seconds(5))
+        shortened.limitRequest(to: 2 * Self.second)
+        expectPasses(shortened, .deadlineExceeded, after: 2 * Self.second)
+        #expect(shortened.overdue(now: at(2 * Self.second)) == .deadlineExceeded)
+        #expect(shortened.overdue(now: at(2 * Self.second - 1)) == nil)
+        #expect(shortened.left(now: at(Self.second)) == Self.second)
+        var longer = deadlines(request: .seconds(1))
+        longer.limitRequest(to: 2 * Self.second)
+        expectPasses(longer, .requestTimeout, after: Self.second)
+        var gone = deadlines()
+        gone.limitRequest(to: 0)
+        #expect(gone.overdue(now: at(0)) == .deadlineExceeded)
+    }
+
+    @Test func streamsAreNotCutOnceTheyHaveBegun() {
+        var stream = deadlines(idle: .seconds(300), request: .seconds(2), attempt: .seconds(1))
+        stream.attempt(now: at(0))
+        #expect(stream.hasEnd)
+        stream.responseBegan(isStream: true)
+        #expect(!stream.hasEnd)
+        #expect(stream.passed(now: at(299 * Self.second), isTunnel: false) == nil)
+        expectPasses(stream, .idleTimeout, after: 300 * Self.second)
+        var answer = deadlines(request: .seconds(2))
+        answer.responseBegan(isStream: false)
+        expectPasses(answer, .requestTimeout, after: 2 * Self.second)
+    }
+
+    @Test func whatACallerSaysHoldsForTheWholeCall() {
+        var call = deadlines(request: .seconds(2))
+        call.limitCall(to: 3 * Self.second)
+        #expect(call.left(now: at(0)) == 2 * Self.second)
+        #expect(call.leftOfCall(now: at(Self.second)) == 2 * Self.second)
+        call.responseBegan(isStream: true)
+        expectPasses(call, .deadlineExceeded, after: 3 * Self.second)
+        #expect(call.next(now: at(0)) == at(3 * Self.second))
+    }
+
+    @Test func aTryEndsWhenItsResponseBegins() {
+        var both = deadlines(attempt: .seconds(5))
+        both.limitTries(to: Self.second)
+        both.attempt(now: at(Self.second))
+        expectPasses(both, .upstreamTimeout, after: 2 * Self.second)
+        both.responseBegan(isStream: false)
+        expectPasses(both, .upstreamTimeout, after: 6 * Self.second)
+        var tries = deadlines()
+        tries.limitTries(to: Self.second)
+        tries.attempt(now: at(0))
+        tries.responseBegan(isStream: false)
+        #expect(tries.passed(now: at(100 * Self.second), isTunnel: false) == nil)
+    }
+
+    @Test func theEndpointIsToldTheShorterTime() {
+        var deadlines = deadlines(request: .seconds(10))
+        deadlines.limitTries(to: Self.second)
+        deadlines.attempt(now: at(0))
+        #expect(deadlines.leftForAttempt(now: at(0)) == Self.second)
+        deadlines.attempt(now: at(9_500_000_000))
+        #expect(deadlines.leftForAttempt(now: at(9_500_000_000)) == 500_000_000)
+        #expect(self.deadlines(attempt: .seconds(1)).leftForAttempt(now: at(0)) == .max, "nobody waits for an answer")
+    }
+
+    @Test func aPauseHasItsOwnTimeAndNoAttempt() {
+        var deadlines = deadlines(attempt: .seconds(1))
+        deadlines.attempt(now: at(0))
+        deadlines.pause(until: at(5 * Self.second))
+        #expect(deadlines.passed(now: at(2 * Self.second), isTunnel: false) == nil)
+        #expect(deadlines.next(now: at(0)) == at(5 * Self.second))
+        var due = deadlines.isDue(now: at(5 * Self.second - 1))
+        #expect(!due)
+        due = deadlines.isDue(now: at(5 * Self.second))
+        #expect(due)
+        due = deadlines.isDue(now: at(6 * Self.second))
+        #expect(!due, "once")
+    }
+
+    @Test func idleOfAPolicyReplacesTheListeners() {
+        var limits = ListenerLimits()
+        limits.streamIdleTimeout = .seconds(300)
+        var deadlines = Deadlines()
+        deadlines.begin(limits, isPaced: false, now: at(0))
+        deadlines.route(Timeouts(idle: .seconds(7)))
+        expectPasses(deadlines, .idleTimeout, after: 7 * Self.second)
+    }
+
     @Test func beginForgetsTheLastExchange() {
         var deadlines = deadlines(idle: .seconds(1), isPaced: true, request: .seconds(1), attempt: .seconds(1))
         deadlines.attempt(now: at(0))

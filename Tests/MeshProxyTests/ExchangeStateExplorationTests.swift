@@ -11,6 +11,7 @@ import Testing
         case attempt, bodyTaken, endRequest, sendRequest
         case unprocessed, staleIdempotent, staleOther, failed
         case answer, inform, head, upgrade, uninvitedUpgrade
+        case heldHead, release, pause
         case receiveBody, endResponse, sendResponse, lose
     }
 
@@ -19,6 +20,8 @@ import Testing
         var heads = 0
         var endings = 0
         var replays = 0
+        var retries = 0
+        var isHeld = false
         var isGRPC = false
         var bodyLeft = false
         var bodyArrived = false
@@ -76,7 +79,9 @@ import Testing
 
     /// The exploration is worth what it has reached.
     private func expectCovered(_ nodes: Dictionary<Node, [Event]>.Keys, isGRPC: Bool) {
-        for phase: ExchangeState.Phase in [.choosing, .awaiting, .responding, .tunnel, .answering, .done] {
+        for phase: ExchangeState.Phase in [
+            .choosing, .awaiting, .holding, .pausing, .responding, .tunnel, .answering, .done,
+        ] {
             #expect(nodes.contains { $0.state.phase == phase }, "\(phase)")
         }
         #expect(nodes.contains { $0.seen.replays == ExchangeState.replayLimit })
@@ -94,14 +99,17 @@ import Testing
 
     private func mayHappen(_ event: Event, _ node: Node) -> Bool {
         switch event {
-        case .attempt: node.state.phase == .choosing
+        case .attempt: node.state.phase == .choosing || node.state.phase == .pausing
+        // Its owner asks first, and releases a head before what follows it; a few retries show what many would.
+        case .pause: node.state.mayRetry && node.seen.retries < 2
         case .receiveBody: node.seen.heads > 0 && node.seen.isAttached && !node.seen.endpointEnded
         case .endResponse: node.seen.heads > 0 && node.seen.isAttached
-        case .bodyTaken, .sendRequest, .unprocessed, .staleIdempotent, .staleOther, .failed, .inform, .head, .upgrade,
-            .uninvitedUpgrade:
+        case .head, .heldHead, .inform, .upgrade, .uninvitedUpgrade:
+            (node.seen.isAttached && !node.seen.isHeld) || node.isOver
+        case .bodyTaken, .sendRequest, .unprocessed, .staleIdempotent, .staleOther, .failed:
             // A side that was let go of says nothing more; done is asked everything.
             node.seen.isAttached || node.isOver
-        case .endRequest, .answer, .sendResponse, .lose: true
+        case .endRequest, .answer, .sendResponse, .lose, .release: true
         }
     }
 
@@ -116,7 +124,9 @@ import Testing
             node.seen.heads += 1
             node.seen.isAttached = false
         case .endWithTrailers: node.seen.isAttached = false
-        case .respond: node.seen.heads += 1
+        case .respond:
+            node.seen.heads += 1
+            node.seen.isHeld = false
         case .openTunnel:
             node.seen.heads += 1
             node.seen.isTunnel = true
@@ -129,6 +139,7 @@ import Testing
     private func startAttempt(_ node: inout Node) {
         node.state.attempt()
         node.seen.isAttached = true
+        node.seen.isHeld = false
         node.seen.requestWasSent = false
     }
 
@@ -150,6 +161,15 @@ import Testing
         case .answer: return node.state.answer(Self.reason)
         case .inform: return node.state.receiveHead(status: 103, isUpgrade: false)
         case .head: return node.state.receiveHead(status: 200, isUpgrade: false)
+        case .heldHead:
+            if node.state.phase == .awaiting { node.seen.isHeld = true }
+            return node.state.receiveHead(status: 200, isUpgrade: false, holds: true)
+        case .release: return node.state.release()
+        case .pause:
+            node.state.pause()
+            node.seen.retries += 1
+            node.seen.isAttached = false
+            node.seen.isHeld = false
         case .upgrade: return node.state.receiveHead(status: 101, isUpgrade: true)
         case .uninvitedUpgrade: return node.state.receiveHead(status: 101, isUpgrade: false)
         case .receiveBody:
@@ -184,7 +204,7 @@ import Testing
         if after.seen.endings > 1 { return "ended twice" }
         if after.isOver != (after.seen.endings == 1) { return "over and ended differ" }
         if event == .lose && !after.isOver { return "goes on without a client" }
-        return ending(event, action, before, after) ?? replay(event, action, before)
+        return ending(event, action, before, after) ?? replay(event, action, before) ?? retry(event, action, before, after)
             ?? trailers(action, before) ?? leaving(event, after)
     }
 
@@ -214,6 +234,17 @@ import Testing
         if before.seen.replays >= ExchangeState.replayLimit { return "too many replays" }
         if event == .staleIdempotent { return before.seen.replays == 0 ? nil : "second replay of a stale connection" }
         return event == .unprocessed ? nil : "replay of what may have been processed"
+    }
+
+    private func retry(_ event: Event, _ action: ExchangeState.Action, _ before: Node, _ after: Node) -> String? {
+        if before.state.mayRetry {
+            if before.seen.heads > 0 { return "a retry of what the client has seen" }
+            if before.seen.bodyLeft { return "a retry of a body that has left" }
+            if before.isOver { return "a retry after the end" }
+        }
+        if event == .pause && after.state.phase != .pausing { return "no retry where one may be" }
+        if action == .respond && before.seen.isHeld && event != .release { return "a held head went with another" }
+        return nil
     }
 
     private func trailers(_ action: ExchangeState.Action, _ before: Node) -> String? {

@@ -16,6 +16,8 @@ import Testing
         state.attempt()
         switch phase {
         case .idle, .choosing, .awaiting: break
+        case .holding: _ = state.receiveHead(status: 200, isUpgrade: false, holds: true)
+        case .pausing: state.pause()
         case .responding: _ = state.receiveHead(status: 200, isUpgrade: false)
         case .tunnel: _ = state.receiveHead(status: 101, isUpgrade: true)
         case .answering: _ = state.answer(Self.reason)
@@ -30,6 +32,7 @@ import Testing
             (.idle, .none, .idle),
             (.choosing, .answer(reason), .answering),
             (.awaiting, .answer(reason), .answering),
+            (.holding, .answer(reason), .answering),
             (.responding, .abort(reason), .done),
             (.tunnel, .abort(reason), .done),
             (.answering, .none, .answering),
@@ -46,8 +49,8 @@ import Testing
 
     @Test(
         arguments: [
-            (.idle, .none), (.choosing, .none), (.awaiting, .respond), (.responding, .none), (.tunnel, .none),
-            (.answering, .none), (.done, .none),
+            (.idle, .none), (.choosing, .none), (.awaiting, .respond), (.holding, .none), (.pausing, .none),
+            (.responding, .none), (.tunnel, .none), (.answering, .none), (.done, .none),
         ] as [(ExchangeState.Phase, ExchangeState.Action)])
     func finalHeads(phase: ExchangeState.Phase, action: ExchangeState.Action) {
         var state = state(phase)
@@ -74,8 +77,8 @@ import Testing
 
     @Test(
         arguments: [
-            (.idle, .none), (.choosing, .finish), (.awaiting, .finish), (.responding, .finish), (.tunnel, .finish),
-            (.answering, .finish), (.done, .none),
+            (.idle, .none), (.choosing, .finish), (.awaiting, .finish), (.holding, .finish), (.pausing, .finish),
+            (.responding, .finish), (.tunnel, .finish), (.answering, .finish), (.done, .none),
         ] as [(ExchangeState.Phase, ExchangeState.Action)])
     func lostClients(phase: ExchangeState.Phase, action: ExchangeState.Action) {
         var state = state(phase)
@@ -86,8 +89,8 @@ import Testing
 
     @Test(
         arguments: [
-            (.idle, .none), (.choosing, .none), (.awaiting, .none), (.responding, .finish), (.tunnel, .none),
-            (.answering, .finish), (.done, .none),
+            (.idle, .none), (.choosing, .none), (.awaiting, .none), (.holding, .none), (.pausing, .none),
+            (.responding, .finish), (.tunnel, .none), (.answering, .finish), (.done, .none),
         ] as [(ExchangeState.Phase, ExchangeState.Action)])
     func responsesThatWereSent(phase: ExchangeState.Phase, action: ExchangeState.Action) {
         var state = state(phase)
@@ -95,8 +98,51 @@ import Testing
         #expect(state.phase == (action == .finish ? .done : phase))
     }
 
-    @Test func attemptsAreForChoosingAndAwaiting() {
-        for phase: ExchangeState.Phase in [.idle, .responding, .tunnel, .answering, .done] {
+    /// What is left of an attempt that was given up says nothing any more; the proxy can still answer.
+    @Test func aPauseIsDeafToTheAttemptBefore() {
+        var failed = state(.pausing)
+        #expect(failed.fail(.unprocessed(Self.reason), isIdempotent: true) == .none)
+        #expect(failed.phase == .pausing)
+        var answered = state(.pausing)
+        #expect(answered.mayAnswer)
+        #expect(answered.answer(Self.reason) == .answer(Self.reason))
+    }
+
+    @Test func retriesAreForAttemptsThatNobodyHasSeen() {
+        for phase: ExchangeState.Phase in [.idle, .choosing, .pausing, .responding, .tunnel, .answering, .done] {
+            var state = state(phase)
+            let before = state
+            #expect(!state.mayRetry, "\(phase)")
+            state.pause()
+            #expect(state == before, "\(phase)")
+        }
+        for phase: ExchangeState.Phase in [.awaiting, .holding] {
+            var retried = state(phase)
+            #expect(retried.mayRetry)
+            retried.pause()
+            #expect(retried.phase == .pausing)
+            retried.attempt()
+            #expect(retried.phase == .awaiting)
+            #expect(retried.attempts == 2)
+            var begun = state(phase)
+            begun.bodyTaken()
+            #expect(!begun.mayRetry, "what has left and was not kept is gone")
+        }
+    }
+
+    @Test func aHeldHeadIsForwardedOnce() {
+        var held = state(.holding)
+        #expect(!held.mayReplay(.unprocessed(Self.reason), isIdempotent: true), "it has been processed")
+        #expect(held.release() == .respond)
+        #expect(held.phase == .responding)
+        #expect(held.release() == .none)
+        var informed = state(.awaiting)
+        #expect(informed.receiveHead(status: 103, isUpgrade: false, holds: true) == .inform)
+        #expect(informed.receiveHead(status: 101, isUpgrade: true, holds: true) == .openTunnel)
+    }
+
+    @Test func attemptsAreForChoosingAwaitingAndPausing() {
+        for phase: ExchangeState.Phase in [.idle, .holding, .responding, .tunnel, .answering, .done] {
             var state = state(phase)
             let before = state
             state.attempt()
@@ -159,7 +205,9 @@ import Testing
 
     /// It was neither cut off nor given up: a client that read nothing more kept it for ever.
     @Test func aCompleteResponseWaitsForTheClientOnly() {
-        for phase: ExchangeState.Phase in [.idle, .choosing, .awaiting, .responding, .tunnel, .done] {
+        for phase: ExchangeState.Phase in [
+            .idle, .choosing, .awaiting, .holding, .pausing, .responding, .tunnel, .done,
+        ] {
             #expect(!state(phase).waitsForClient, "\(phase)")
         }
         #expect(state(.answering).waitsForClient)

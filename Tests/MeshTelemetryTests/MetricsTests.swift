@@ -63,6 +63,8 @@ import Testing
         metrics.upstreamWaited(backend: backend, nanoseconds: 2_000_000)
         metrics.upstreamRefused(backend: backend, .upstreamRequestLimit)
         metrics.upstreamReplayed(backend: backend)
+        metrics.upstreamRetry(backend: backend, .status)
+        metrics.upstreamRetry(backend: backend, .refusedByBudget)
         metrics.attemptFinished(backend: backend, status: 200, nanoseconds: 2_000_000)
         metrics.attemptFinished(backend: backend, status: 0, nanoseconds: 2_000_000)
         metrics.http2(.glitch, .downstream)

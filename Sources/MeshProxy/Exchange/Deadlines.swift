@@ -1,15 +1,27 @@
 import MeshCore
 import MeshModel
 
-/// When one exchange has taken too long, of its four clocks: the whole request, the attempt, the silence, the pace of
-/// the request's body. One timer serves them all; it is looked at when it fires, not when something moves.
+/// When one exchange has taken too long, of its five clocks: the whole request, the call as its caller sees it, the
+/// attempt, the silence, the pace of the request's body. One timer serves them all, and what the exchange itself waits
+/// for; it is looked at when it fires, not when something moves.
+///
+/// `timeouts.request`, and what a proxy before this one has left of it, is for requests that have an answer. A stream (a
+/// tunnel, a gRPC call, server-sent events) is not cut by it once its response has begun, nor by
+/// `timeouts.backendRequest`: it may live for as long as something moves (`timeouts.idle`). What a gRPC caller says
+/// itself, `grpc-timeout`, is meant for the whole call, and holds for all of it.
 struct Deadlines {
     private var started = Instant.never
     private var lastMove = Instant.never
     private var idle: UInt64 = .max
     private var request = Instant.never
+    /// ``request`` is what the caller has left, not what is configured here.
+    private var isCallers = false
+    private var call = Instant.never
     private var attemptLimit: UInt64 = .max
+    private var tryLimit: UInt64 = .max
+    private var attemptStarted = Instant.never
     private var attempt = Instant.never
+    private var wake = Instant.never
     private var minimumRate = 0
     private var grace: UInt64 = .max
     private var bodyBytes = 0
@@ -38,11 +50,80 @@ struct Deadlines {
     mutating func route(_ timeouts: Timeouts) {
         if let limit = timeouts.request { request = started.advanced(byNanoseconds: limit.nanoseconds) }
         if let limit = timeouts.backendRequest { attemptLimit = limit.nanoseconds }
+        if let limit = timeouts.idle { idle = limit.nanoseconds }
     }
+
+    /// One attempt may take so many nanoseconds until its response is forwarded.
+    mutating func limitTries(to nanoseconds: UInt64) { tryLimit = nanoseconds }
+
+    /// A proxy before this one waits for so many nanoseconds.
+    mutating func limitRequest(to nanoseconds: UInt64) {
+        let end = started.advanced(byNanoseconds: nanoseconds)
+        if end < request {
+            request = end
+            isCallers = true
+        }
+    }
+
+    /// The caller of a gRPC method waits for so many nanoseconds.
+    mutating func limitCall(to nanoseconds: UInt64) { call = started.advanced(byNanoseconds: nanoseconds) }
 
     /// An attempt starts.
     mutating func attempt(now: Instant) {
-        attempt = attemptLimit == .max ? .never : now.advanced(byNanoseconds: attemptLimit)
+        wake = .never
+        attemptStarted = now
+        let limit = min(attemptLimit, tryLimit)
+        attempt = limit == .max ? .never : now.advanced(byNanoseconds: limit)
+    }
+
+    /// The attempt is over, and the exchange waits until `instant`.
+    mutating func pause(until instant: Instant) {
+        wake = instant
+        attempt = .never
+    }
+
+    /// The exchange wants to be woken at `instant`, whatever the attempt does.
+    mutating func alarm(at instant: Instant) { wake = instant }
+
+    /// True once if what the exchange waited for is due.
+    mutating func isDue(now: Instant) -> Bool {
+        guard wake <= now else { return false }
+        wake = .never
+        return true
+    }
+
+    /// The response goes to the client: there is no other try. A stream has no end of its own from here on.
+    mutating func responseBegan(isStream: Bool) {
+        if isStream {
+            request = .never
+            attempt = .never
+        } else if tryLimit != .max {
+            attempt = attemptLimit == .max ? .never : attemptStarted.advanced(byNanoseconds: attemptLimit)
+        }
+    }
+
+    /// True if there is an end that ``responseBegan(isStream:)`` could take away.
+    var hasEnd: Bool { request != .never || attempt != .never }
+
+    /// Nanoseconds until the caller is answered whatever comes; `.max`: no end is known.
+    func left(now: Instant) -> UInt64 {
+        let end = min(request, call)
+        return end == .never ? .max : end.nanoseconds(since: now)
+    }
+
+    /// Nanoseconds that the endpoint has: what is left, or less if the attempt has less.
+    func leftForAttempt(now: Instant) -> UInt64 {
+        let left = left(now: now)
+        return left == .max ? .max : min(left, attempt == .never ? .max : attempt.nanoseconds(since: now))
+    }
+
+    /// Nanoseconds that are left of the call's own time; `.max`: its caller gave none.
+    func leftOfCall(now: Instant) -> UInt64 { call == .never ? .max : call.nanoseconds(since: now) }
+
+    /// Why nobody waits for an answer any more; nil: somebody does.
+    func overdue(now: Instant) -> Reason? {
+        if request <= now { return isCallers ? .deadlineExceeded : .requestTimeout }
+        return call <= now ? .deadlineExceeded : nil
     }
 
     /// Bytes moved, in either direction.
@@ -80,6 +161,8 @@ struct Deadlines {
     func next(now: Instant) -> Instant {
         var next = lastMove.advanced(byNanoseconds: idle)
         if request < next { next = request }
+        if call < next { next = call }
+        if wake < next { next = wake }
         if attempt < next { next = attempt }
         if isPaced {
             let pace = max(now, bodyStarted).advanced(byNanoseconds: max(grace, 1_000_000))
@@ -91,7 +174,7 @@ struct Deadlines {
     /// What has taken too long, nil if nothing has.
     func passed(now: Instant, isTunnel: Bool) -> Reason? {
         if !isTunnel {
-            if request <= now { return .requestTimeout }
+            if let reason = overdue(now: now) { return reason }
             if attempt <= now { return .upstreamTimeout }
             if isTooSlow(now) { return .bodyTooSlow }
         }

@@ -13,6 +13,11 @@ extension Exchange {
         }
     }
 
+    /// What the response says about the endpoint that it came from.
+    var outcomeOfResponse: AttemptOutcome {
+        AttemptOutcome(status: account.status, grpcStatus: account.grpcStatus)
+    }
+
     /// True if the proxy has so much to do that a request of this priority is refused.
     func isShed(_ rule: CompiledRule) -> Bool {
         let ofBackend = configuration?.backends[backend].backend.model.policy.priority

@@ -20,32 +20,40 @@ final class Exchange: TimerNode {
     let responseBody: BodyPipe
 
     /// Counts the uses of this object, so that who waits for one can tell.
-    private(set) var serial = 0
-    private(set) var state = ExchangeState()
+    var serial = 0
+    var state = ExchangeState()
     private(set) var downstream = DownstreamSide.none
-    private var upstream = UpstreamSide.none
+    private(set) var upstream = UpstreamSide.none
     private(set) var endpoint: EndpointPool?
-    private var failedEndpoint = -1
+    var failedEndpoint = -1
     /// What the attempt has taken of its backend's limits.
     var admission: Admission = []
     /// The attempt waits for one of them.
-    private(set) var isWaiting = false
-    private var ticket: PendingTicket?
+    var isWaiting = false
+    var ticket: PendingTicket?
     /// A mirrored copy belongs to nobody: it keeps itself until it is over.
-    private var keepsItself: Exchange?
+    var keepsItself: Exchange?
     /// The configuration that this exchange began with, to its end.
-    private(set) var configuration: LoopConfiguration?
-    private(set) var served: ServedListener?
+    var configuration: LoopConfiguration?
+    var served: ServedListener?
     private(set) var compiledRule: CompiledRule?
-    private var listener = 0
+    var listener = 0
     private var rule = -1
     private var share = 0
-    private(set) var backend = -1
+    var backend = -1
     var placement = ExchangePlacement()
     var upgrade = Upgrade.none
-    private var mirrors: [Exchange] = []
-    private(set) var deadlines = Deadlines()
+    var mirrors: [Exchange] = []
+    var deadlines = Deadlines()
     var account = ExchangeAccount()
+    /// What policies say of this request; nil: nothing.
+    private(set) var plan: RequestPlan?
+    var retrying = RetryProgress()
+    /// The request's body from its first byte, while it may be needed again; made when a policy first wants it.
+    var replay: BodyPipe?
+    var kept: KeptResponse?
+    /// The answer that the request gets on purpose, once it has waited.
+    var fault: Fault.Abort?
 
     init(worker: Worker) {
         self.worker = worker
@@ -117,7 +125,6 @@ final class Exchange: TimerNode {
         let compiled = served.table.rules[rule]
         compiledRule = compiled
         downstream.withOrigin { origin, connection in ForwardedFields.write(to: request, origin, connection, worker) }
-        deadlines.route(compiled.policy.timeouts)
         let facts = RequestFacts(isTLS: served.isTLS, port: served.port, prefixLength: prefixLength)
         filter(compiled, facts)
     }
@@ -140,21 +147,31 @@ final class Exchange: TimerNode {
             return answerFromFilter(reason)
         }
         account.slot = configuration?.slot(listener: listener, rule: rule, share: share) ?? account.slot
+        plan = configuration?.snapshot.plans.plan(listener: listener, rule: rule, share: share)
         if worker.overload.level > 0 && isShed(compiled) { return answer(.overloaded) }
-        if !compiled.filters.mirrors.isEmpty || !own.mirrors.isEmpty {
-            mirror(compiled.filters.mirrors + own.mirrors)
-        }
+        admit(compiled.filters.mirrors, own.mirrors)
+    }
+
+    /// What policies say before anything is asked of an endpoint.
+    private func admit(_ mirrors: [Mirror], _ own: [Mirror]) {
+        readDeadlines()
+        if let limiter = plan?.limiter, isRefusedByRate(limiter) { return }
+        if let retry = plan?.retry { beginKeeping(retry) }
+        if !mirrors.isEmpty || !own.isEmpty { mirror(mirrors + own) }
+        if let faults = plan?.faults, isFaulty(faults) { return }
         startAttempt(fresh: false)
     }
 
     // MARK: 4. Attempt
 
-    private func startAttempt(fresh: Bool) {
+    func startAttempt(fresh: Bool) {
         guard let pool = configuration?.backends[backend] else { return answer(.internalError) }
-        // Where nothing was sent, another endpoint is as good; the one that failed is not asked again.
+        if let reason = deadlines.overdue(now: worker.loop.now) { return answer(reason) }
+        // Another endpoint is as good, or better; the one that failed is not asked again.
         let avoided = failedEndpoint
         failedEndpoint = -1
         state.attempt()
+        if state.attempts > 1 { rewind() }
         deadlines.attempt(now: worker.loop.now)
         rearm()
         account.attempt(at: worker.loop.now)
@@ -163,7 +180,7 @@ final class Exchange: TimerNode {
 
     /// False if the attempt has to wait.
     @discardableResult
-    private func attach(_ pool: BackendPool, fresh: Bool, avoiding avoided: Int) -> Bool {
+    func attach(_ pool: BackendPool, fresh: Bool, avoiding avoided: Int) -> Bool {
         switch pool.attach(self, fresh: fresh, avoiding: avoided) {
         case .waiting:
             isWaiting = true
@@ -176,48 +193,23 @@ final class Exchange: TimerNode {
             upstreamFailed(endpoint >= 0 && pool.endpoints.count > 1 ? .unprocessed(reason) : .failed(reason))
         case .http1(let connection):
             leaveQueue()
+            announceAttempt()
             upstream = .http1(Link(connection))
             connection.begin(self)
         case .http2(let stream):
             leaveQueue()
+            announceAttempt()
             upstream = .http2(Link(stream))
             stream.begin(self)
         }
         return true
     }
 
-    /// The place of this exchange in a queue.
-    func ticketForQueue() -> PendingTicket {
-        if let ticket { return ticket }
-        let made = PendingTicket(self)
-        ticket = made
-        return made
-    }
-
-    /// There may be room for the attempt that waits; false if there is none.
-    func waitIsOver(_ ticket: PendingTicket, _ pool: BackendPool) -> Bool {
-        deadlines.attempt(now: worker.loop.now)
-        account.attemptAdmitted(at: worker.loop.now)
-        return attach(pool, fresh: ticket.fresh, avoiding: ticket.avoided)
-    }
-
-    /// There is none, and no use in waiting on.
-    func waitEnded(_ reason: Reason) {
-        leaveQueue()
-        upstreamFailed(.failed(reason))
-    }
-
-    private func leaveQueue() {
-        guard isWaiting else { return }
-        isWaiting = false
-        if let ticket, ticket.isQueued { ticket.leave() }
-    }
-
     /// The endpoint of the attempt is `endpoint`.
     func attached(to endpoint: EndpointPool) { self.endpoint = endpoint }
 
     /// Lets go of the attempt, which came to `outcome`.
-    private func detachUpstream(_ outcome: AttemptOutcome = .none, reusable: Bool = false) {
+    func detachUpstream(_ outcome: AttemptOutcome = .none, reusable: Bool = false) {
         let side = upstream
         upstream = .none
         leaveEndpoint(outcome)
@@ -254,6 +246,7 @@ final class Exchange: TimerNode {
         if let limit = served?.limits.maxBodyBytes, account.requestBytes > limit, state.phase != .tunnel {
             return requestFailed(.bodyTooLarge)
         }
+        if retrying.isKeeping { keep(count) }
         for mirror in mirrors { mirror.mirrorBody(of: self, count) }
         upstream.sendBody()
     }
@@ -272,8 +265,12 @@ final class Exchange: TimerNode {
 
     /// `count` bytes of the request went to the endpoint.
     func requestTaken(_ count: Int) {
-        state.bodyTaken()
-        downstream.requestTaken(count)
+        if plan == nil {
+            state.bodyTaken()
+            return downstream.requestTaken(count)
+        }
+        if !retrying.isKeeping { state.bodyTaken() }
+        downstream.requestTaken(retrying.take(count))
     }
 
     /// The endpoint has been sent the last byte of the request.
@@ -302,10 +299,17 @@ final class Exchange: TimerNode {
     func responseReceived(isUpgrade: Bool) {
         if response.status >= 200 || isUpgrade { account.responded(response, at: worker.loop.now) }
         deadlines.moved(now: worker.loop.now)
-        perform(state.receiveHead(status: response.status, isUpgrade: isUpgrade))
+        var holds = false
+        if plan?.retry != nil && !isUpgrade {
+            if retriesInsteadOfHead() { return }
+            holds = holdsHead
+        }
+        perform(state.receiveHead(status: response.status, isUpgrade: isUpgrade, holds: holds))
     }
 
-    private func forwardHead() {
+    func forwardHead() {
+        if deadlines.hasEnd { deadlines.responseBegan(isStream: isStream) }
+        if plan != nil { commit() }
         response.removeHopByHop()
         if upgrade.isWanted { declineUpgrade() }
         if let compiled = compiledRule {
@@ -327,6 +331,8 @@ final class Exchange: TimerNode {
     /// `count` bytes were added to ``responseBody``.
     func responseArrived(_ count: Int) {
         if count == 0 { return }
+        if state.phase == .pausing { return putAside(count) }
+        perform(state.release())
         account.responseBytes &+= count
         state.receiveBody()
         deadlines.moved(now: worker.loop.now)
@@ -335,17 +341,31 @@ final class Exchange: TimerNode {
 
     /// The last `count` bytes of the response were added to ``responseBody``.
     func lastResponseBytes(_ count: Int, hasTrailers: Bool) {
-        account.responseBytes &+= count
-        if count > 0 { state.receiveBody() }
+        if count > 0 {
+            if state.phase == .pausing {
+                putAside(count)
+            } else {
+                perform(state.release())
+                account.responseBytes &+= count
+                state.receiveBody()
+            }
+        }
         responseEnded(hasTrailers: hasTrailers)
     }
 
     /// The last byte of the response is in ``responseBody``.
     func responseEnded(hasTrailers: Bool) {
+        if state.phase == .pausing { return putAsideEnded(hasTrailers: hasTrailers) }
+        account.trailers(responseTrailers, hasTrailers: hasTrailers)
+        if state.phase == .holding {
+            if retriesInsteadOfTrailers(hasTrailers: hasTrailers) {
+                return putAsideEnded(hasTrailers: hasTrailers)
+            }
+            perform(state.release())
+        }
         state.endResponse()
         deadlines.responseEnded()
         if !hasTrailers { responseTrailers.reset() }
-        account.trailers(responseTrailers, hasTrailers: hasTrailers)
         responseBody.end()
         if state.phase == .tunnel { linger() }
         downstream.sendBody()
@@ -381,9 +401,17 @@ final class Exchange: TimerNode {
 
     /// The attempt failed.
     func upstreamFailed(_ failure: ExchangeState.Failure) {
+        // What is left of a response that was put aside.
+        if state.phase == .pausing { return detachUpstream(outcomeOfResponse) }
         finishAttempt(status: 0)
+        let isIdempotent = request.method.isIdempotent
+        if plan?.retry != nil && !state.mayReplay(failure, isIdempotent: isIdempotent) {
+            if let cause = RetryCause(failure), tryAgain(cause) { return detachUpstream(AttemptOutcome(failure)) }
+            detachUpstream(AttemptOutcome(failure))
+            if answersWithKept(failure.reason) { return }
+        }
         detachUpstream(AttemptOutcome(failure))
-        perform(state.fail(failure, isIdempotent: request.method.isIdempotent))
+        perform(state.fail(failure, isIdempotent: isIdempotent))
     }
 
     /// The client went away.
@@ -396,37 +424,7 @@ final class Exchange: TimerNode {
     /// Answers the client itself, and says why.
     func answer(_ reason: Reason) { perform(state.answer(reason)) }
 
-    private func answerFromFilter(_ reason: Reason) {
-        guard case .answer = state.answer(reason) else { return }
-        account.reason = reason
-        finishAnswer()
-    }
-
-    private func write(_ reason: Reason) {
-        account.reason = reason
-        detachUpstream()
-        LocalAnswer.write(reason, for: request, into: response, body: responseBody, pools: worker.pools)
-        finishAnswer()
-    }
-
-    /// The answer is in ``response`` and ``responseBody``.
-    func finishAnswer() {
-        account.answered(response)
-        account.responseBytes = responseBody.byteCount
-        responseBody.end()
-        responseTrailers.reset()
-        downstream.respond(response, to: request, hasBody: response.bodyLength != .none)
-        downstream.sendBody()
-    }
-
-    /// Sends an answer that is no error: the admin endpoint's.
-    func answer(_ content: AdminAnswer) {
-        guard case .answer = state.answer(.internalError) else { return }
-        LocalAnswer.write(content, for: request, into: response, body: responseBody, pools: worker.pools)
-        finishAnswer()
-    }
-
-    private func perform(_ action: ExchangeState.Action) {
+    func perform(_ action: ExchangeState.Action) {
         switch action {
         case .none: break
         case .replay:
@@ -452,15 +450,6 @@ final class Exchange: TimerNode {
         }
     }
 
-    private func endWithTrailers(_ reason: Reason) {
-        account.reason = reason
-        detachUpstream()
-        LocalAnswer.writeStatus(reason, into: responseTrailers)
-        account.trailers(responseTrailers, hasTrailers: true)
-        responseBody.end()
-        downstream.sendBody()
-    }
-
     /// HTTP/1.0 clients do not know 1xx.
     private func inform() {
         guard request.version != .http10 else { return }
@@ -478,14 +467,24 @@ final class Exchange: TimerNode {
 
     // MARK: 7. Time
 
-    private func rearm() { worker.loop.schedule(self, at: deadlines.next(now: worker.loop.now)) }
+    func rearm() { worker.loop.schedule(self, at: deadlines.next(now: worker.loop.now)) }
 
     override func timerFired() {
         guard state.phase != .idle, state.phase != .done else { return }
         if let reason = deadlines.passed(now: worker.loop.now, isTunnel: state.phase == .tunnel) {
             return expire(reason)
         }
+        if deadlines.isDue(now: worker.loop.now) { return wake() }
         rearm()
+    }
+
+    /// What the exchange waited for is due.
+    private func wake() {
+        switch state.phase {
+        case .choosing: endFault()
+        case .pausing: attemptAgain()
+        case .idle, .awaiting, .holding, .responding, .tunnel, .answering, .done: rearm()
+        }
     }
 
     private func linger() {
@@ -502,6 +501,7 @@ final class Exchange: TimerNode {
             if !deadlines.endsInSilence { account.reason = account.reason ?? reason }
             return downstreamGivenUp()
         }
+        if reason == .upstreamTimeout { return upstreamFailed(.failed(reason)) }
         finishAttempt(status: account.status)
         detachUpstream(outcome(ofExpiry: reason))
         perform(state.answer(reason))
@@ -520,11 +520,11 @@ final class Exchange: TimerNode {
 
     /// Lets go of both sides, accounts, and is new.
     private func finish(_ side: DownstreamSide) {
-        finishAttempt(status: account.status)
+        if !retrying.isPutAside { finishAttempt(status: account.status) }
         let attempt = upstream
         let reusable = state.leftCleanly
         upstream = .none
-        leaveEndpoint(AttemptOutcome(status: account.status, grpcStatus: account.grpcStatus))
+        leaveEndpoint(outcomeOfResponse)
         downstream = .none
         // One store: the node stays where it is filed, and is moved by the next exchange.
         worker.loop.schedule(self, at: .never)
@@ -544,6 +544,12 @@ final class Exchange: TimerNode {
         placement = ExchangePlacement()
         account.reset()
         failedEndpoint = -1
+        if plan != nil {
+            commit()
+            retrying = RetryProgress()
+            fault = nil
+            plan = nil
+        }
         attempt.release(reusable: reusable)
         side.exchangeEnded()
         if let itself = keepsItself {
@@ -553,7 +559,7 @@ final class Exchange: TimerNode {
     }
 
     /// Counts the attempt for its backend; `status` 0 if no final head came.
-    private func finishAttempt(status: Int) {
+    func finishAttempt(status: Int) {
         guard let pool = endpoint else { return }
         pool.attemptFinished(status: status, nanoseconds: worker.loop.now.nanoseconds(since: account.attemptStarted))
         observe(pool, status: status)
@@ -561,49 +567,4 @@ final class Exchange: TimerNode {
 
     var metricsListener: Int { configuration?.listenerSlot(listener) ?? -1 }
 
-}
-
-// MARK: - Mirroring
-
-extension Exchange {
-    /// Sends copies to `targets`, by their percentage: fire and forget, never felt by the caller.
-    private func mirror(_ targets: [Mirror]) {
-        // Copies are of no use to anybody who waits.
-        if worker.overload.level > 0 { return }
-        for target in targets where UInt64(target.numerator) > worker.random.next() % UInt64(target.denominator) {
-            let copy = worker.leaseExchange()
-            mirrors.append(copy)
-            copy.beginMirror(of: self, target: target.backend)
-        }
-    }
-
-    private func beginMirror(of original: Exchange, target: Int) {
-        keepsItself = self
-        state.begin()
-        serial &+= 1
-        account.begin(at: worker.loop.now)
-        configuration = original.configuration
-        listener = original.listener
-        backend = target
-        request.copy(from: original.request)
-        served = original.served
-        if let served { deadlines.begin(served.limits, isPaced: false, now: worker.loop.now) }
-        rearm()
-        if original.state.requestEnded { requestEnded(hasTrailers: false) }
-        startAttempt(fresh: false)
-    }
-
-    /// The bytes that were just added to the original's pipe, shared. A mirror that is too slow is given up.
-    private func mirrorBody(of original: Exchange, _ count: Int) {
-        guard state.phase == .choosing || state.phase == .awaiting || state.phase == .responding else { return }
-        guard requestBody.byteCount &+ count <= Connection.highWatermark else { return mirroredEnded() }
-        original.requestBody.shareLast(count, with: requestBody)
-        upstream.sendBody()
-    }
-
-    /// The original is over. The copy goes on if it has its whole request.
-    private func mirroredEnded() {
-        if state.phase == .done || state.phase == .idle { return }
-        if !state.requestEnded { perform(state.lose()) }
-    }
 }

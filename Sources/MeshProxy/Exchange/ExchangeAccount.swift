@@ -36,6 +36,8 @@ struct ExchangeAccount {
         attemptStarted = now
         firstByte = 0
         upstreamConnect = 0
+        status = 0
+        grpcStatus = -1
     }
 
     /// An attempt that waited for a limit starts.

@@ -5,8 +5,11 @@ import MeshCore
 ///
 /// ```
 /// idle ─ begin ▸ choosing ─ attempt ▸ awaiting ─ final head ▸ responding ─ both ends ▸ done
-///                   │                  │  ▲ └ replay            │
-///                   └─ answer ─────────┴──┴──▸ answering ───────┴─ cut off ▸ done
+///                   │                 ▲ │ │ └ replay            ▲ │
+///                   │         attempt │ │ └─ held head ▸ holding ┘ │
+///                   │                 │ ▼ retry             │     │
+///                   │              pausing ◂── retry ───────┘     │
+///                   └─ answer ─────────┴──▸ answering ────────────┴─ cut off ▸ done
 /// ```
 struct ExchangeState: Hashable {
     enum Phase: Equatable {
@@ -16,6 +19,10 @@ struct ExchangeState: Hashable {
         case choosing
         /// An attempt is under way, and nothing final has come back.
         case awaiting
+        /// The endpoint's final head is there, and kept back: what follows may be a reason to try again.
+        case holding
+        /// The last attempt came to nothing that the client has seen, and another follows.
+        case pausing
         /// The endpoint's final head went to the client, its body follows.
         case responding
         /// Bytes go both ways after an upgrade.
@@ -74,7 +81,7 @@ struct ExchangeState: Hashable {
     private(set) var responseEnded = false
     /// The client has been sent the response's last byte.
     private(set) var responseSent = false
-    /// Body bytes have left for an endpoint: they cannot be sent again.
+    /// Body bytes have left for an endpoint, and were not kept: they cannot be sent again.
     private(set) var bodyLeft = false
     /// Attempts so far.
     private(set) var attempts = 0
@@ -94,13 +101,13 @@ struct ExchangeState: Hashable {
 
     /// An attempt starts.
     mutating func attempt() {
-        guard phase == .choosing || phase == .awaiting else { return }
+        guard phase == .choosing || phase == .awaiting || phase == .pausing else { return }
         phase = .awaiting
         attempts &+= 1
         requestSent = false
     }
 
-    /// Body bytes left for the endpoint.
+    /// Body bytes left for the endpoint, or bytes that had left are kept no more.
     mutating func bodyTaken() { bodyLeft = true }
 
     /// The client's last byte arrived.
@@ -118,14 +125,15 @@ struct ExchangeState: Hashable {
                 return .replay
             }
             return answer(failure.reason)
-        case .choosing: return answer(failure.reason)
+        case .choosing, .holding: return answer(failure.reason)
         case .responding, .tunnel: return cut(failure.reason)
-        case .idle, .answering, .done: return .none
+        case .idle, .pausing, .answering, .done: return .none
         }
     }
 
-    private func mayReplay(_ failure: Failure, isIdempotent: Bool) -> Bool {
-        guard !bodyLeft else { return false }
+    /// True if ``fail(_:isIdempotent:)`` is going to ask for a replay: no retry is needed.
+    func mayReplay(_ failure: Failure, isIdempotent: Bool) -> Bool {
+        guard phase == .awaiting, !bodyLeft else { return false }
         switch failure {
         case .unprocessed: return replays < Self.replayLimit
         // RFC 9110 §9.2.2: a request that is not idempotent may have been processed, whatever the odds.
@@ -134,10 +142,27 @@ struct ExchangeState: Hashable {
         }
     }
 
+    /// True if another attempt could be made: the client has seen nothing, and all that was sent can be sent again.
+    var mayRetry: Bool { (phase == .awaiting || phase == .holding) && !bodyLeft }
+
+    /// The attempt is given up for another, which ``attempt()`` starts. Only if ``mayRetry``.
+    mutating func pause() {
+        guard mayRetry else { return }
+        phase = .pausing
+    }
+
+    /// True if the client can still be answered: it has seen nothing.
+    var mayAnswer: Bool {
+        switch phase {
+        case .choosing, .awaiting, .holding, .pausing: true
+        case .idle, .responding, .tunnel, .answering, .done: false
+        }
+    }
+
     /// The proxy answers itself: a reason of routing, a filter, a limit, a timeout.
     mutating func answer(_ reason: Reason) -> Action {
         switch phase {
-        case .choosing, .awaiting:
+        case .choosing, .awaiting, .holding, .pausing:
             phase = .answering
             responseEnded = true
             return .answer(reason)
@@ -146,8 +171,9 @@ struct ExchangeState: Hashable {
         }
     }
 
-    /// A head from the endpoint; `isUpgrade` if it is a 101 (or 200 to an extended CONNECT) that was asked for.
-    mutating func receiveHead(status: Int, isUpgrade: Bool) -> Action {
+    /// A head from the endpoint; `isUpgrade` if it is a 101 (or 200 to an extended CONNECT) that was asked for. `holds`:
+    /// a final head is kept back until ``release()``.
+    mutating func receiveHead(status: Int, isUpgrade: Bool, holds: Bool = false) -> Action {
         guard phase == .awaiting else { return .none }
         if isUpgrade {
             phase = .tunnel
@@ -155,6 +181,17 @@ struct ExchangeState: Hashable {
         }
         if status == 101 { return fail(.failed(.upstreamMalformedResponse), isIdempotent: false) }
         if status < 200 { return .inform }
+        if holds {
+            phase = .holding
+            return .none
+        }
+        phase = .responding
+        return .respond
+    }
+
+    /// What follows the head that is kept back is no reason to try again.
+    mutating func release() -> Action {
+        guard phase == .holding else { return .none }
         phase = .responding
         return .respond
     }
@@ -175,7 +212,7 @@ struct ExchangeState: Hashable {
         case .tunnel:
             responseSent = true
             return requestSent ? done() : .none
-        case .idle, .choosing, .awaiting, .done: return .none
+        case .idle, .choosing, .awaiting, .holding, .pausing, .done: return .none
         }
     }
 
@@ -189,7 +226,7 @@ struct ExchangeState: Hashable {
     mutating func lose() -> Action {
         switch phase {
         case .idle, .done: return .none
-        case .choosing, .awaiting, .responding, .tunnel, .answering: return done()
+        case .choosing, .awaiting, .holding, .pausing, .responding, .tunnel, .answering: return done()
         }
     }
 
@@ -217,7 +254,7 @@ struct ExchangeState: Hashable {
         switch phase {
         case .answering: true
         case .responding, .tunnel: responseEnded
-        case .idle, .choosing, .awaiting, .done: false
+        case .idle, .choosing, .awaiting, .holding, .pausing, .done: false
         }
     }
 

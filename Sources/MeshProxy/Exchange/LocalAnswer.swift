@@ -1,5 +1,7 @@
 import MeshCore
 import MeshHTTP
+import MeshModel
+import MeshTraffic
 
 /// Answers that the proxy makes itself: status, `x-martlet-reason` and problem+json (RFC 9457); to a gRPC call the
 /// status that gRPC libraries understand, in the head alone ("Trailers-Only", gRPC over HTTP2).
@@ -8,10 +10,23 @@ enum LocalAnswer {
     static func write(
         _ reason: Reason, for request: MessageHead, into head: MessageHead, body: BodyPipe, pools: BufferPools
     ) {
+        if request.flags.contains(.grpc) {
+            body.reset()
+            head.reset()
+            return writeGRPC(reason, status: reason.grpcStatus, into: head)
+        }
+        write(
+            reason, status: reason.status == 0 ? 400 : reason.status, for: request, into: head, body: body,
+            pools: pools)
+    }
+
+    private static func write(
+        _ reason: Reason, status: Int, for request: MessageHead, into head: MessageHead, body: BodyPipe,
+        pools: BufferPools
+    ) {
         body.reset()
         head.reset()
-        if request.flags.contains(.grpc) { return writeGRPC(reason, into: head) }
-        head.status = reason.status == 0 ? 400 : reason.status
+        head.status = status
         let text =
             "{\"type\":\"about:blank\",\"status\":\(head.status),\"reason\":\"\(reason.rawValue)\","
             + "\"detail\":\"\(reason.sentence.escapedQuotes)\"}\n"
@@ -35,6 +50,30 @@ enum LocalAnswer {
         fill(head, body, answer.body, type: answer.contentType, request, pools)
     }
 
+    /// Builds the answer that a fault wants, in the words that the client reads: HTTP status or gRPC status.
+    static func write(
+        _ abort: Fault.Abort, for request: MessageHead, into head: MessageHead, body: BodyPipe, pools: BufferPools
+    ) {
+        let reason = Reason.faultInjected
+        if request.flags.contains(.grpc) {
+            body.reset()
+            head.reset()
+            return writeGRPC(reason, status: abort.grpcStatus, into: head)
+        }
+        write(reason, status: abort.httpStatus, for: request, into: head, body: body, pools: pools)
+    }
+
+    /// Adds what a client needs to know that was refused by a rate limit.
+    static func add(_ refusal: RateLimiter.Refusal, to head: MessageHead) {
+        func add(_ name: StaticString, _ value: Int) {
+            head.append(name: name.bytes, value: Array(String(value).utf8).span)
+        }
+        add("ratelimit-limit", refusal.limit)
+        add("ratelimit-remaining", refusal.remaining)
+        add("ratelimit-reset", refusal.reset)
+        add("retry-after", refusal.retryAfter)
+    }
+
     private static func fill(
         _ head: MessageHead, _ body: BodyPipe, _ bytes: [UInt8], type: StaticString, _ request: MessageHead,
         _ pools: BufferPools
@@ -51,8 +90,8 @@ enum LocalAnswer {
         }
     }
 
-    private static func writeGRPC(_ reason: Reason, into head: MessageHead) {
-        writeStatus(reason, into: head)
+    private static func writeGRPC(_ reason: Reason, status: Int, into head: MessageHead) {
+        writeStatus(reason, status: status, into: head)
         head.status = 200
         head.append(.contentType, value: ("application/grpc" as StaticString).bytes)
         head.bodyLength = .none
@@ -60,8 +99,12 @@ enum LocalAnswer {
 
     /// Makes `head` the trailers that tell a gRPC client about `reason`.
     static func writeStatus(_ reason: Reason, into head: MessageHead) {
+        writeStatus(reason, status: reason.grpcStatus, into: head)
+    }
+
+    private static func writeStatus(_ reason: Reason, status: Int, into head: MessageHead) {
         head.reset()
-        head.append(.grpcStatus, value: Array(String(reason.grpcStatus).utf8).span)
+        head.append(.grpcStatus, value: Array(String(status).utf8).span)
         head.append(.grpcMessage, value: percentEncoded("\(reason.rawValue): \(reason.sentence)").span)
         head.append(.xMartletReason, value: Array(reason.rawValue.utf8).span)
     }
@@ -72,6 +115,46 @@ enum LocalAnswer {
         return text.utf8.flatMap { byte in
             (0x20...0x7E).contains(byte) && byte != UInt8(ascii: "%")
                 ? [byte] : [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+        }
+    }
+}
+
+extension Fault.Abort {
+    /// For a client that reads HTTP statuses (google/rpc/code.proto).
+    fileprivate var httpStatus: Int {
+        switch self {
+        case .status(let status): status
+        case .grpcStatus(let status):
+            switch status {
+            case 0: 200
+            case 1: 499
+            case 3, 9, 11: 400
+            case 4: 504
+            case 5: 404
+            case 6, 10: 409
+            case 7: 403
+            case 8: 429
+            case 12: 501
+            case 14: 503
+            case 16: 401
+            default: 500
+            }
+        }
+    }
+
+    /// For a client that reads gRPC statuses (grpc/doc/http-grpc-status-mapping.md).
+    fileprivate var grpcStatus: Int {
+        switch self {
+        case .grpcStatus(let status): status
+        case .status(let status):
+            switch status {
+            case 400: 13
+            case 401: 16
+            case 403: 7
+            case 404: 12
+            case 429, 502, 503, 504: 14
+            default: 2
+            }
         }
     }
 }

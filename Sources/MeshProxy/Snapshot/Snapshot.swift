@@ -14,6 +14,8 @@ public final class Snapshot: Sendable {
     let generation: Int
     let listeners: [ServedListener]
     let backends: [ServedBackend]
+    /// What policies say of requests.
+    let plans: RequestPlans
     let logFormat: AccessLogFormat
 
     /// Compiles `model`; what stays as it was in `previous` is taken over: TLS contexts with their ticket keys and
@@ -42,6 +44,7 @@ public final class Snapshot: Sendable {
             backends.append(try ServedBackend(backend, model.settings, previous: old[backend.name]))
         }
         self.backends = backends
+        plans = try RequestPlans(listeners, backends, previous: previous?.plans)
     }
 
     /// What works but deserves a look: certificates that expired or are not valid yet.
@@ -176,12 +179,15 @@ final class ServedBackend: Sendable {
     let zone: String?
     /// What all loops know of it together.
     let share: BackendShare
+    /// Retries in flight, over all loops.
+    let retries: RetryCounter
 
     init(_ backend: Backend, _ settings: ProxySettings, previous: ServedBackend?) throws(ProxyError) {
         model = backend
         resolutionInterval = settings.resolutionInterval
         zone = settings.zone
         share = previous?.share ?? BackendShare(backend)
+        retries = previous?.retries ?? RetryCounter()
         if let previous, previous.model.tls == backend.tls, previous.model.protocol == backend.protocol {
             tls = previous.tls
         } else {

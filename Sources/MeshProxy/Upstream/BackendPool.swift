@@ -27,6 +27,8 @@ final class BackendPool {
     private var keeper: EndpointKeeper?
     private var names: [ResolvedName] = []
     private var hasUnresolvedNames = false
+    /// This loop's share of the retry budget.
+    var retryGate = RetryGate()
 
     /// What an attempt got.
     enum Attachment {
