@@ -15,8 +15,6 @@ final class BackendShare: Sendable {
     let connections = ConnectionCounter()
     /// Requests in flight, if they are limited.
     let requests = ConnectionCounter()
-    /// Retries in flight, if they are limited: for whoever decides on retries.
-    let retries = ConnectionCounter()
     /// Requests that wait, in all loops' queues.
     let waiting = ConnectionCounter()
     /// Finds out how many requests it takes; asked only if that is configured.
@@ -46,13 +44,14 @@ final class BackendShare: Sendable {
         name = backend.name
         gate = AdaptiveGate(backend.adaptiveConcurrency ?? AdaptiveConcurrency())
         register = Mutex(Register())
-        adopt(backend)
+        _ = adopt(backend)
     }
 
-    /// Follows a changed configuration.
-    func adopt(_ backend: Backend) {
+    /// Follows a changed configuration. True if the availability of an endpoint changed by it.
+    func adopt(_ backend: Backend) -> Bool {
         if let settings = backend.adaptiveConcurrency { gate.adopt(settings) }
-        register.withLock { register in
+        return register.withLock { register in
+            let before = register.byNumber.values.count { $0.isAvailable }
             if let settings = backend.outlierDetection {
                 if register.detector == nil {
                     var detector = OutlierDetector(settings)
@@ -70,6 +69,7 @@ final class BackendShare: Sendable {
             }
             register.check = backend.healthCheck
             settle(&register)
+            return register.byNumber.values.count { $0.isAvailable } != before
         }
     }
 
