@@ -6,7 +6,8 @@ import grpc
 import pytest
 
 from harness import config
-from harness.gates import holds, traffic_policy
+from harness.config import traffic_policy
+from harness.gates import holds
 from harness.ports import free_port
 from harness.upstream import Upstream, answer
 

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from harness import config
-from harness.gates import Crowd, Gate, traffic_policy
+from harness.config import traffic_policy
+from harness.gates import Crowd, Gate
 from harness.http1 import Connection
 from harness.http2 import H2Client
 

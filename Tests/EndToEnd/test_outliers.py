@@ -5,7 +5,7 @@ import time
 import pytest
 
 from harness import config
-from harness.gates import traffic_policy
+from harness.config import traffic_policy
 from harness.upstream import answer
 
 

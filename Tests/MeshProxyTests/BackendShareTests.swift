@@ -55,10 +55,13 @@ import Testing
         for _ in 0..<2 { _ = share.note(.reset, endpoints[0], settings, now: at(0)) }
         #expect(share.noteHealth(endpoints[0], success: false, detail: "x", wallTime: 0))
         _ = share.reopen(now: at(30))
+        #expect(!share.wantsProbe, "no request has to ask")
         #expect(share.claimProbe() == nil)
         _ = share.noteHealth(endpoints[0], success: true, detail: "x", wallTime: 0)
         #expect(share.noteHealth(endpoints[0], success: true, detail: "x", wallTime: 0))
+        #expect(share.wantsProbe)
         #expect(share.claimProbe() === endpoints[0])
+        #expect(!share.wantsProbe)
     }
 
     @Test func whatIsNotConfiguredAnyMoreIsForgotten() {

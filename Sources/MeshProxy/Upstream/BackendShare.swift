@@ -19,7 +19,7 @@ final class BackendShare: Sendable {
     let waiting = ConnectionCounter()
     /// Finds out how many requests it takes; asked only if that is configured.
     let gate: AdaptiveGate
-    /// Endpoints that want one request as their probe.
+    /// Half-open endpoints that are well, and so want one request as their probe.
     private let halfOpen = Atomic<Int>(0)
     private let register: Mutex<Register>
     private let rooms = Mutex<[Room]>([])
@@ -75,11 +75,14 @@ final class BackendShare: Sendable {
 
     /// Makes what loops read agree with what the lock guards.
     private func settle(_ register: inout Register) {
+        var waiting = 0
         for (number, endpoint) in register.byNumber {
-            endpoint.isEjected = !(register.detector?.isAvailable(number) ?? true)
+            let state = register.detector?.state(of: number) ?? .available
+            endpoint.isEjected = state != .available
             endpoint.settle()
+            if state == .halfOpen && endpoint.health.isHealthy { waiting += 1 }
         }
-        halfOpen.store(register.detector?.halfOpenCount ?? 0, ordering: .relaxed)
+        halfOpen.store(waiting, ordering: .relaxed)
     }
 
     // MARK: Endpoints
@@ -131,7 +134,7 @@ final class BackendShare: Sendable {
         register.withLock { register in
             let byNumber = register.byNumber
             let number = register.detector?.claimProbe { byNumber[$0].map { $0.health.isHealthy } ?? false }
-            halfOpen.store(register.detector?.halfOpenCount ?? 0, ordering: .relaxed)
+            settle(&register)
             return number.flatMap { register.byNumber[$0] }
         }
     }

@@ -1,17 +1,9 @@
-"""Upstreams that hold their answers back until the test lets them go, and the policies to try them with."""
+"""Upstreams that hold their answers back until the test lets them go, and crowds of requests to try them with."""
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from . import config
 from .upstream import answer
-
-
-def traffic_policy(target="app", kind="Backend", **spec):
-    """A TrafficPolicy for one Backend or route."""
-    group = "martlet.dev" if kind == "Backend" else "gateway.networking.k8s.io"
-    return config.document(config.MARTLET_API, "TrafficPolicy", f"{target}-policy", {
-        "targetRefs": [{"group": group, "kind": kind, "name": target}], **spec})
 
 
 class Gate:
