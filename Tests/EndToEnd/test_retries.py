@@ -66,7 +66,7 @@ class TestBothProtocols:
         assert ask(client, protocol) == (200, b"fine")
         assert [request.get("x-martlet-attempt") for request in server.requests] == [None, "2", "3"]
         assert len(server.connections) == 1, "short answers that are not forwarded leave their connection in use"
-        eventually(lambda: proxy.metric("martlet_upstream_retries_total", backend="app", cause="status") == 2)
+        eventually(lambda: proxy.metric("martlet_upstream_retries_total", backend="default/Backend/app", cause="status") == 2)
 
     def test_other_statuses_are_forwarded(self, start, upstream, client, protocol):
         server = upstream(failing(1, lambda _: answer("no", status="500 Internal Server Error")))
@@ -212,7 +212,7 @@ def test_budget_bounds_the_retries(start, upstream, client, proxy, eventually):
           retryBudget={"percent": 0, "minConcurrency": 0})
     assert [client.get().status for _ in range(5)] == [503] * 5
     assert len(server.requests) == 5
-    eventually(lambda: proxy.metric("martlet_upstream_retries_refused_total", backend="app", limit="budget") == 5)
+    eventually(lambda: proxy.metric("martlet_upstream_retries_refused_total", backend="default/Backend/app", limit="budget") == 5)
 
 
 def test_places_in_the_budget_are_given_back(start, upstream, client):

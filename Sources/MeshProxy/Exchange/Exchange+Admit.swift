@@ -37,8 +37,8 @@ extension Exchange {
         request.append(.xMartletAttempt, value: request.stored(since: start))
     }
 
-    /// The response begins: true if it has no end that a timeout could be about.
-    var isStream: Bool { request.flags.contains(.grpc) || Self.isEvents(response) }
+    /// True if the response that begins has no end that a timeout could be about.
+    var isEventStream: Bool { Self.isEvents(response) }
 
     private static func isEvents(_ head: MessageHead) -> Bool {
         guard let index = head.firstIndex(of: .contentType) else { return false }

@@ -91,8 +91,10 @@ extension Exchange {
     func attemptAgain() {
         // What did not come by now of the response before is not waited for.
         detachUpstream(outcomeOfResponse)
+        // An endpoint that answered is there; where none did, a connection that waits in the pool may be gone too.
+        let isFresh = !retrying.isPutAside
         retrying.isPutAside = false
-        startAttempt(fresh: true)
+        startAttempt(fresh: isFresh)
     }
 
     // MARK: The response

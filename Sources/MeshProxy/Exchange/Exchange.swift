@@ -308,7 +308,7 @@ final class Exchange: TimerNode {
     }
 
     func forwardHead() {
-        if deadlines.hasEnd { deadlines.responseBegan(isStream: isStream) }
+        if deadlines.hasEnd { deadlines.responseBegan(isStream: isEventStream) }
         if plan != nil { commit() }
         response.removeHopByHop()
         if upgrade.isWanted { declineUpgrade() }
@@ -334,9 +334,15 @@ final class Exchange: TimerNode {
         if state.phase == .pausing { return putAside(count) }
         perform(state.release())
         account.responseBytes &+= count
-        state.receiveBody()
+        messageArrived()
         deadlines.moved(now: worker.loop.now)
         downstream.sendBody()
+    }
+
+    /// A gRPC stream begins with its first message: a head alone is no answer yet.
+    private func messageArrived() {
+        if deadlines.hasEnd && request.flags.contains(.grpc) { deadlines.responseBegan(isStream: true) }
+        state.receiveBody()
     }
 
     /// The last `count` bytes of the response were added to ``responseBody``.
@@ -347,7 +353,7 @@ final class Exchange: TimerNode {
             } else {
                 perform(state.release())
                 account.responseBytes &+= count
-                state.receiveBody()
+                messageArrived()
             }
         }
         responseEnded(hasTrailers: hasTrailers)
