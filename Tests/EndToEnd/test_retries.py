@@ -236,6 +236,27 @@ def test_client_that_leaves_ends_the_retries(start, upstream, client, eventually
     assert len(server.requests) <= seen
 
 
+def test_client_that_leaves_gives_its_place_back(start, upstream, client, eventually):
+    server = upstream()
+    start(server.port, retry={"attempts": 1, "codes": [503], "backoff": QUICK,
+                              "maxRetryAfter": "60s"}, retryBudget={"percent": 0, "minConcurrency": 1})
+    count = itertools.count()
+
+    def script(request, connection):
+        if next(count) == 0:
+            return answer("", status="503 Busy", retry_after="30")
+        return unavailable(connection)
+    server.script = script
+    connection = client.http1()
+    connection.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    eventually(lambda: server.requests)
+    time.sleep(0.2)
+    connection.close()
+    time.sleep(0.2)
+    assert client.get().status == 503
+    assert len(server.requests) == 3, "the place is there for the next request's retry"
+
+
 def test_edge_believes_no_attempt_number(start, upstream, client):
     server = upstream(lambda *_: answer("fine"))
     start(server.port, retry={"attempts": 1, "codes": [503]})

@@ -30,10 +30,10 @@ extension Exchange {
         if left != .max { CallerTimeout.writeMilliseconds(left, to: request) }
         let ofCall = deadlines.leftOfCall(now: now)
         if ofCall != .max { CallerTimeout.writeGRPC(ofCall, to: request) }
-        guard state.attempts > 1 else { return }
+        guard account.attempts > 1 else { return }
         request.removeAll(.xMartletAttempt)
         let start = request.byteCount
-        CallerTimeout.write(UInt64(state.attempts), to: request)
+        CallerTimeout.write(UInt64(account.attempts), to: request)
         request.append(.xMartletAttempt, value: request.stored(since: start))
     }
 
