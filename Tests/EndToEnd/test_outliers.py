@@ -5,7 +5,7 @@ import time
 import pytest
 
 from harness import config
-from harness.gates import traffic_policy
+from harness.config import traffic_policy
 from harness.upstream import answer
 
 
@@ -42,12 +42,14 @@ def detecting(proxy, upstream, h2_upstream):
         servers = [upstream(one.http1) if protocol == "h1" else h2_upstream(one.http2) for one in switches]
         for switch, server in zip(switches, servers):
             switch.server = server
-        documents = config.simple(proxy.port, *(server.port for server in servers),
-                                  protocol=None if protocol == "h1" else config.H2C)
+        documents = [
+            config.gateway(config.http(proxy.port)),
+            config.backend("app", *(server.port for server in servers),
+                           protocol=None if protocol == "h1" else config.H2C),
+            config.route(config.rule("app", **({"timeouts": timeouts} if timeouts else {})))]
         settings = {"consecutive5xx": 3, "baseEjectionTime": "1s", "maxEjectionTime": "10s", "interval": "500ms",
                     **detection}
-        policy = traffic_policy(outlierDetection=settings, loadBalancer={"type": "ROUND_ROBIN"},
-                                **({"timeouts": timeouts} if timeouts else {}))
+        policy = traffic_policy(outlierDetection=settings, loadBalancer={"type": "ROUND_ROBIN"})
         proxy.start([*documents, policy], "--loops", str(loops))
         return switches
     return start
@@ -199,7 +201,6 @@ def test_an_ejection_survives_a_reload(detecting, proxy, client, eventually):
     assert ask(client, 20) == [200] * 20
     assert ejected(proxy) == 1
     # Without detection there is nothing to be out for.
-    start = text.index("outlierDetection:")
     proxy.edit([*config.simple(proxy.port, a.server.port, b.server.port)])
     eventually(lambda: proxy.metric("martlet_configuration_reloads_total", result="accepted") == 3)
     eventually(lambda: 500 in ask(client, 10))

@@ -55,10 +55,13 @@ import Testing
         for _ in 0..<2 { _ = share.note(.reset, endpoints[0], settings, now: at(0)) }
         #expect(share.noteHealth(endpoints[0], success: false, detail: "x", wallTime: 0))
         _ = share.reopen(now: at(30))
+        #expect(!share.wantsProbe, "no request has to ask")
         #expect(share.claimProbe() == nil)
         _ = share.noteHealth(endpoints[0], success: true, detail: "x", wallTime: 0)
         #expect(share.noteHealth(endpoints[0], success: true, detail: "x", wallTime: 0))
+        #expect(share.wantsProbe)
         #expect(share.claimProbe() === endpoints[0])
+        #expect(!share.wantsProbe)
     }
 
     @Test func whatIsNotConfiguredAnyMoreIsForgotten() {
@@ -68,10 +71,10 @@ import Testing
         _ = share.noteHealth(one, success: false, detail: "x", wallTime: 0)
         for _ in 0..<2 { _ = share.note(.reset, one, OutlierDetection(consecutive5xx: 2), now: at(0)) }
         #expect(!one.isWell && one.isOut)
-        share.adopt(backend(nil))
+        #expect(share.adopt(backend(nil)))
         #expect(one.isAvailable)
         #expect(share.standing.detects == false && share.standing.checks == false)
-        share.adopt(backend())
+        #expect(!share.adopt(backend()))
         #expect(one.isAvailable)
     }
 

@@ -91,9 +91,12 @@ extension BackendPool {
         if taken.contains(.concurrency) { share.gate.leave() }
     }
 
-    /// At a half-open endpoint, if there is one: this request decides whether it comes back.
+    /// At a half-open endpoint, if there is one: this request decides whether it comes back. One that belongs to a
+    /// session is left where it is.
     private func attachProbe(_ exchange: Exchange, _ taken: inout Admission) -> Attachment? {
-        guard taken.contains(.watched), share.wantsProbe, let probed = share.claimProbe() else { return nil }
+        guard taken.contains(.watched), share.wantsProbe, exchange.placement.session == nil,
+            let probed = share.claimProbe()
+        else { return nil }
         guard let endpoint = endpoints.first(where: { $0.share === probed }) else {
             _ = share.probeEnded(probed, .none, now: worker.loop.now)
             return nil

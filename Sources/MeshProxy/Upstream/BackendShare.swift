@@ -15,13 +15,11 @@ final class BackendShare: Sendable {
     let connections = ConnectionCounter()
     /// Requests in flight, if they are limited.
     let requests = ConnectionCounter()
-    /// Retries in flight, if they are limited: for whoever decides on retries.
-    let retries = ConnectionCounter()
     /// Requests that wait, in all loops' queues.
     let waiting = ConnectionCounter()
     /// Finds out how many requests it takes; asked only if that is configured.
     let gate: AdaptiveGate
-    /// Endpoints that want one request as their probe.
+    /// Half-open endpoints that are well, and so want one request as their probe.
     private let halfOpen = Atomic<Int>(0)
     private let register: Mutex<Register>
     private let rooms = Mutex<[Room]>([])
@@ -46,13 +44,14 @@ final class BackendShare: Sendable {
         name = backend.name
         gate = AdaptiveGate(backend.adaptiveConcurrency ?? AdaptiveConcurrency())
         register = Mutex(Register())
-        adopt(backend)
+        _ = adopt(backend)
     }
 
-    /// Follows a changed configuration.
-    func adopt(_ backend: Backend) {
+    /// Follows a changed configuration. True if the availability of an endpoint changed by it.
+    func adopt(_ backend: Backend) -> Bool {
         if let settings = backend.adaptiveConcurrency { gate.adopt(settings) }
-        register.withLock { register in
+        return register.withLock { register in
+            let before = register.byNumber.values.count { $0.isAvailable }
             if let settings = backend.outlierDetection {
                 if register.detector == nil {
                     var detector = OutlierDetector(settings)
@@ -70,16 +69,20 @@ final class BackendShare: Sendable {
             }
             register.check = backend.healthCheck
             settle(&register)
+            return register.byNumber.values.count { $0.isAvailable } != before
         }
     }
 
     /// Makes what loops read agree with what the lock guards.
     private func settle(_ register: inout Register) {
+        var waiting = 0
         for (number, endpoint) in register.byNumber {
-            endpoint.isEjected = !(register.detector?.isAvailable(number) ?? true)
+            let state = register.detector?.state(of: number) ?? .available
+            endpoint.isEjected = state != .available
             endpoint.settle()
+            if state == .halfOpen && endpoint.health.isHealthy { waiting += 1 }
         }
-        halfOpen.store(register.detector?.halfOpenCount ?? 0, ordering: .relaxed)
+        halfOpen.store(waiting, ordering: .relaxed)
     }
 
     // MARK: Endpoints
@@ -131,7 +134,7 @@ final class BackendShare: Sendable {
         register.withLock { register in
             let byNumber = register.byNumber
             let number = register.detector?.claimProbe { byNumber[$0].map { $0.health.isHealthy } ?? false }
-            halfOpen.store(register.detector?.halfOpenCount ?? 0, ordering: .relaxed)
+            settle(&register)
             return number.flatMap { register.byNumber[$0] }
         }
     }

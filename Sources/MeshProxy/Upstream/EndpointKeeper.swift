@@ -20,8 +20,7 @@ final class EndpointKeeper: TimerNode {
     /// Follows a changed backend.
     func adopt() {
         let (backend, share) = pool { ($0.backend, $0.share) }
-        share.adopt(backend.model)
-        worker.tellAvailability(share)
+        if share.adopt(backend.model) { worker.tellAvailability(share) }
         let wanted = backend.model.outlierDetection?.interval.nanoseconds ?? 0
         if wanted != interval {
             interval = wanted

@@ -28,6 +28,12 @@ final class PendingTicket: TimerNode {
         since = pool.worker.loop.now
     }
 
+    /// It waits for `limit` from here on; false if it did before.
+    fileprivate func changes(to limit: Reason) -> Bool {
+        defer { self.limit = limit }
+        return self.limit != limit
+    }
+
     /// It is in a queue.
     var isQueued: Bool { pool != nil }
 
@@ -74,7 +80,13 @@ struct PendingQueue {
 extension BackendPool {
     /// Lets `exchange` wait for `limit`, if so many may. One that waits already keeps its place.
     func wait(_ exchange: Exchange, _ limit: Reason, fresh: Bool, avoiding avoided: Int) -> Attachment {
-        if exchange.isWaiting { return .waiting }
+        if exchange.isWaiting {
+            // The one limit has let it through, now it is the other.
+            if limit == .upstreamConnectionLimit, exchange.ticketForQueue().changes(to: limit) {
+                askForIdleConnections()
+            }
+            return .waiting
+        }
         let most = backend.limits.maxPendingRequests
         guard most > 0, share.waiting.open(limit: most) else {
             let reason = most > 0 ? Reason.upstreamPendingLimit : limit
@@ -88,7 +100,8 @@ extension BackendPool {
         worker.metrics.upstreamWaits(backend: metricsSlot)
         let deadline = worker.loop.now.advanced(byNanoseconds: backend.limits.pendingTimeout.nanoseconds)
         worker.loop.schedule(ticket, at: deadline)
-        if limit == .upstreamConnectionLimit { askForIdleConnections() }
+        // Once is enough: what becomes idle later is not kept while somebody waits.
+        if limit == .upstreamConnectionLimit && queue.count == 1 { askForIdleConnections() }
         // A slot that became free just before this loop was known to wait was offered to nobody.
         worker.wakeLater(self)
         return .waiting

@@ -7,12 +7,12 @@ import MeshModel
 /// | refused | memory, of its limit | lag, of its limit | descriptors, limit p |
 /// |---|---|---|---|
 /// | `low` | 100 % | 1 × | p |
-/// | `low`, `normal` | 110 % | 2 × | p + (100 − p) / 2 |
+/// | `low`, `normal` | 110 % | 2 × | p + (100 − p) × ¾ |
 /// | all | 120 % | 4 × | – |
 ///
 /// It rises with the first sample, and falls by one step once ``calmSamples`` in a row are below 90 % of what the step
 /// began with, so that it does not flap. Descriptors never refuse all: connections that are open need no new one, and
-/// accepting pauses instead (``pausesAccepting``).
+/// accepting pauses (``pausesAccepting``) at p + (100 − p) / 2, before requests of normal priority are refused.
 public struct OverloadState: Sendable, Equatable {
     /// One look at the process.
     public struct Sample: Sendable, Equatable {
@@ -33,8 +33,6 @@ public struct OverloadState: Sendable, Equatable {
 
     /// Samples in a row that must be calm before fewer are refused.
     public static let calmSamples = 5
-    /// Accepting pauses when so few percent of the descriptors are left, of those above the limit.
-    private static let acceptShare = 0.25
 
     /// How many of the priorities are refused: 0 none, 1 `low`, 2 `normal` too, 3 all.
     public private(set) var level = 0
@@ -80,7 +78,7 @@ public struct OverloadState: Sendable, Equatable {
         }
         if let percent = limits.maxDescriptorPercent, percent > 0 {
             let limit = Double(percent)
-            level = max(level, steps(sample.descriptorPercent, [limit, limit + (100 - limit) / 2], ease))
+            level = max(level, steps(sample.descriptorPercent, [limit, limit + (100 - limit) * 0.75], ease))
         }
         return level
     }
@@ -91,6 +89,6 @@ public struct OverloadState: Sendable, Equatable {
 
     private static func isFull(_ sample: Sample, _ limits: OverloadProtection, ease: Double) -> Bool {
         guard let percent = limits.maxDescriptorPercent, percent > 0 else { return false }
-        return sample.descriptorPercent >= (100 - (100 - Double(percent)) * acceptShare) * ease
+        return sample.descriptorPercent >= (Double(percent) + 100) / 2 * ease
     }
 }

@@ -1,17 +1,9 @@
-"""Upstreams that hold their answers back until the test lets them go, and the policies to try them with."""
+"""Upstreams that hold their answers back until the test lets them go, and crowds of requests to try them with."""
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from . import config
 from .upstream import answer
-
-
-def traffic_policy(target="app", kind="Backend", **spec):
-    """A TrafficPolicy for one Backend or route."""
-    group = "martlet.dev" if kind == "Backend" else "gateway.networking.k8s.io"
-    return config.document(config.MARTLET_API, "TrafficPolicy", f"{target}-policy", {
-        "targetRefs": [{"group": group, "kind": kind, "name": target}], **spec})
 
 
 class Gate:
@@ -36,14 +28,19 @@ class Gate:
         return answer("done")
 
     def http2(self, connection, number, request):
+        fields = dict(request["headers"])
+        is_grpc = fields.get("content-type", "").startswith("application/grpc")
+
         def work():
             self._pass()
-            grpc = any(value.startswith("application/grpc") for name, value in request["headers"] if name == "content-type")
-            if grpc:
-                connection.respond(number, headers=[("content-type", "application/grpc")], body=b"\0\0\0\0\0",
-                                   trailers=[("grpc-status", "0")])
-            else:
-                connection.respond(number, body=b"done")
+            try:
+                if is_grpc:
+                    connection.respond(number, headers=[("content-type", "application/grpc")], body=b"\0\0\0\0\0",
+                                       trailers=[("grpc-status", "0")])
+                else:
+                    connection.respond(number, body=b"done")
+            except OSError:
+                pass  # the proxy has gone by now
         threading.Thread(target=work, daemon=True).start()
 
     def let_go(self, count=1):

@@ -36,10 +36,10 @@ final class HealthProber: TimerNode {
     }
 
     override func timerFired() {
-        guard let check, let backend, connection == nil else { return }
+        guard let check, let backend else { return }
         let delay = HealthState.delay(check, random: worker.random.next())
         worker.loop.schedule(self, at: worker.loop.now.advanced(byNanoseconds: delay))
-        start(check, backend)
+        if connection == nil { start(check, backend) }
     }
 
     private func start(_ check: HealthCheck, _ backend: ServedBackend) {

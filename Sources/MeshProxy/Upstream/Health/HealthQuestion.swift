@@ -48,7 +48,8 @@ struct HealthQuestion {
         head.append(.userAgent, value: ("martlet-health" as StaticString).bytes)
         if let grpcBody {
             head.append(.contentType, value: ("application/grpc" as StaticString).bytes)
-            head.append(.te, value: ("trailers" as StaticString).bytes)
+            // Without `te: trailers` grpc-core resets the stream.
+            head.flags.insert(.trailersAccepted)
             head.bodyLength = .known(grpcBody.count)
         } else if !isHTTP2 {
             head.append(.connection, value: ("close" as StaticString).bytes)
