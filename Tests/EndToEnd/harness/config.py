@@ -109,7 +109,7 @@ def listener_policy(target="edge", **spec):
                     {"targetRefs": [{"kind": "Gateway", "name": target}], **spec})
 
 
-def traffic_policy(target, kind="Backend", name=None, **spec):
+def traffic_policy(target="app", kind="Backend", name=None, **spec):
     """How requests to a Backend, or on a route, are treated."""
     group = "gateway.networking.k8s.io" if kind.endswith("Route") else "martlet.dev"
     return document(MARTLET_API, "TrafficPolicy", name or f"{target}-traffic",
