@@ -350,6 +350,7 @@ final class Exchange: TimerNode {
     func responseArrived(_ count: Int) {
         if count == 0 { return }
         if state.phase == .pausing { return putAside(count) }
+        if keepsItself != nil { return dropResponse(count) }
         perform(state.release())
         account.responseBytes &+= count
         messageArrived()
@@ -392,6 +393,7 @@ final class Exchange: TimerNode {
         if !hasTrailers { responseTrailers.reset() }
         responseBody.end()
         if state.phase == .tunnel { linger() }
+        if keepsItself != nil { return perform(state.sendResponse()) }
         downstream.sendBody()
     }
 
