@@ -396,3 +396,12 @@ class TestGRPC:
         made = calls(retry=self.ON)
         assert [made.Unary(Request(payload=b"%d" % n), timeout=5).payload for n in range(100)] == [
             b"%d" % n for n in range(100)]
+
+
+def test_all_that_failed_are_avoided(start, upstream, client):
+    """Two of three endpoints fail everything: two retries are enough for every request."""
+    bad = [upstream(lambda *_: answer("sorry", status="503 Service Unavailable")) for _ in range(2)]
+    good = upstream(lambda *_: answer("fine"))
+    start(*(one.port for one in (*bad, good)), retry={"attempts": 2, "codes": [503], "backoff": QUICK},
+          retryBudget={"minConcurrency": 50})
+    assert [client.get().status for _ in range(40)] == [200] * 40

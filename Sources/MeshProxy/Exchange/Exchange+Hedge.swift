@@ -42,7 +42,8 @@ extension Exchange {
         backend = original.backend
         placement = original.placement
         deadlines = original.deadlines
-        failedEndpoint = original.endpoint?.index ?? -1
+        tried = original.tried
+        if let busy = original.endpoint { tried.insert(busy.index) }
         request.copy(from: original.request)
         requestTrailers.copy(from: original.requestTrailers)
         account.copyAttempts(of: original.account)

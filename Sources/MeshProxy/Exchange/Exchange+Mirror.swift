@@ -39,6 +39,13 @@ extension Exchange {
         upstream.sendBody()
     }
 
+    /// Nobody reads the answer to a copy; its connection is for others once it has come to its end.
+    func dropResponse(_ count: Int) {
+        responseBody.reset()
+        deadlines.moved(now: worker.loop.now)
+        upstream.responseTaken(count)
+    }
+
     /// The original is over. The copy goes on if it has its whole request.
     func mirroredEnded() {
         if state.phase == .done || state.phase == .idle { return }

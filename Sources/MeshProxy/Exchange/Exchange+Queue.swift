@@ -14,7 +14,7 @@ extension Exchange {
     func waitIsOver(_ ticket: PendingTicket, _ pool: BackendPool) -> Bool {
         deadlines.attempt(now: worker.loop.now)
         account.attemptAdmitted(at: worker.loop.now)
-        return attach(pool, fresh: ticket.fresh, avoiding: ticket.avoided)
+        return attach(pool, fresh: ticket.fresh, avoiding: ticket.tried)
     }
 
     /// There is none, and no use in waiting on.

@@ -73,7 +73,7 @@ extension Exchange {
             worker.metrics.upstreamRetry(backend: pool.metricsSlot, cause.event)
             retrying.hasPermit = true
             retrying.retries &+= 1
-            if let endpoint { failedEndpoint = endpoint.index }
+            if let endpoint { tried.insert(endpoint.index) }
             state.pause()
             deadlines.pause(until: worker.loop.now.advanced(byNanoseconds: delay))
             rearm()

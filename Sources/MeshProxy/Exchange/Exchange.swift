@@ -25,7 +25,8 @@ final class Exchange: TimerNode {
     private(set) var downstream = DownstreamSide.none
     private(set) var upstream = UpstreamSide.none
     private(set) var endpoint: EndpointPool?
-    var failedEndpoint = -1
+    /// Endpoints that failed this request: others are asked before them.
+    var tried = TriedEndpoints()
     /// What the attempt has taken of its backend's limits.
     var admission: Admission = []
     /// The attempt waits for one of them.
@@ -172,9 +173,6 @@ final class Exchange: TimerNode {
     func startAttempt(fresh: Bool) {
         guard let pool = configuration?.backends[backend] else { return answer(.internalError) }
         if let reason = deadlines.overdue(now: worker.loop.now) { return answer(reason) }
-        // Another endpoint is as good, or better; the one that failed is not asked again.
-        let avoided = failedEndpoint
-        failedEndpoint = -1
         state.attempt()
         if state.attempts > 1 { rewind() }
         deadlines.attempt(now: worker.loop.now)
@@ -183,13 +181,13 @@ final class Exchange: TimerNode {
         }
         rearm()
         account.attempt(at: worker.loop.now)
-        attach(pool, fresh: fresh, avoiding: avoided)
+        attach(pool, fresh: fresh, avoiding: tried)
     }
 
     /// False if the attempt has to wait.
     @discardableResult
-    func attach(_ pool: BackendPool, fresh: Bool, avoiding avoided: Int) -> Bool {
-        switch pool.attach(self, fresh: fresh, avoiding: avoided) {
+    func attach(_ pool: BackendPool, fresh: Bool, avoiding tried: TriedEndpoints) -> Bool {
+        switch pool.attach(self, fresh: fresh, avoiding: tried) {
         case .waiting:
             isWaiting = true
             // The attempt's own clock starts with the attempt.
@@ -197,7 +195,7 @@ final class Exchange: TimerNode {
             return false
         case .failed(let reason, let endpoint):
             leaveQueue()
-            failedEndpoint = endpoint
+            self.tried.insert(endpoint)
             upstreamFailed(endpoint >= 0 && pool.endpoints.count > 1 ? .unprocessed(reason) : .failed(reason))
         case .http1(let connection):
             leaveQueue()
@@ -356,6 +354,7 @@ final class Exchange: TimerNode {
     func responseArrived(_ count: Int) {
         if count == 0 { return }
         if state.phase == .pausing { return putAside(count) }
+        if keepsItself != nil { return dropResponse(count) }
         perform(state.release())
         account.responseBytes &+= count
         messageArrived()
@@ -398,6 +397,7 @@ final class Exchange: TimerNode {
         if !hasTrailers { responseTrailers.reset() }
         responseBody.end()
         if state.phase == .tunnel { linger() }
+        if keepsItself != nil { return perform(state.sendResponse()) }
         downstream.sendBody()
     }
 
@@ -425,7 +425,7 @@ final class Exchange: TimerNode {
     /// The connection to the endpoint could not be made: no byte of the request has left.
     func connectFailed(_ reason: Reason) {
         let others = (configuration?.backends[backend].endpoints.count ?? 0) > 1
-        failedEndpoint = endpoint?.index ?? -1
+        if let endpoint { tried.insert(endpoint.index) }
         upstreamFailed(others ? .unprocessed(reason) : .failed(reason))
     }
 
@@ -575,7 +575,7 @@ final class Exchange: TimerNode {
         upgrade = .none
         placement = ExchangePlacement()
         account.reset()
-        failedEndpoint = -1
+        tried = TriedEndpoints()
         if plan != nil {
             retrying = RetryProgress()
             fault = nil

@@ -46,17 +46,17 @@ extension AttemptOutcome {
 
 extension BackendPool {
     /// The same as ``attach(_:fresh:avoiding:)`` for a backend with limits or detection.
-    func attachGuarded(_ exchange: Exchange, fresh: Bool, avoiding avoided: Int) -> Attachment {
+    func attachGuarded(_ exchange: Exchange, fresh: Bool, avoiding tried: TriedEndpoints) -> Attachment {
         if let first = queue.first, !exchange.isWaiting {
-            return wait(exchange, first { $0.limit }, fresh: fresh, avoiding: avoided)
+            return wait(exchange, first { $0.limit }, fresh: fresh, avoiding: tried)
         }
         var taken: Admission = []
         if let refused = takeSlots(&taken) {
             giveBack(taken)
             if refused == .concurrencyLimit { return refuse(refused) }
-            return wait(exchange, refused, fresh: fresh, avoiding: avoided)
+            return wait(exchange, refused, fresh: fresh, avoiding: tried)
         }
-        let attachment = attachProbe(exchange, &taken) ?? attachAnywhere(exchange, fresh, avoided, &taken)
+        let attachment = attachProbe(exchange, &taken) ?? attachAnywhere(exchange, fresh, tried, &taken)
         switch attachment {
         case .http1, .http2:
             exchange.admission = taken
@@ -64,7 +64,7 @@ extension BackendPool {
         case .failed(let reason, let endpoint):
             giveBack(taken)
             guard endpoint < 0, reason.isLimit else { return attachment }
-            return wait(exchange, reason, fresh: fresh, avoiding: avoided)
+            return wait(exchange, reason, fresh: fresh, avoiding: tried)
         case .waiting: return attachment
         }
     }
@@ -117,7 +117,7 @@ extension BackendPool {
 
     /// At the endpoint that is next, or if that has reached a limit of its own, at the one after it.
     private func attachAnywhere(
-        _ exchange: Exchange, _ fresh: Bool, _ avoided: Int, _ taken: inout Admission
+        _ exchange: Exchange, _ fresh: Bool, _ tried: TriedEndpoints, _ taken: inout Admission
     ) -> Attachment {
         var full: [Int] = []
         var limit: Reason?
@@ -126,7 +126,7 @@ extension BackendPool {
         }
         while full.count < endpoints.count {
             let chosen: EndpointPool
-            switch pick(for: exchange, avoiding: TriedEndpoints(avoided)) {
+            switch pick(for: exchange, avoiding: tried) {
             case .failure(let failure): return .failed(limit ?? failure.reason, endpoint: -1)
             case .success(let endpoint): chosen = endpoint
             }

@@ -148,9 +148,9 @@ final class BackendPool {
 
     /// A connection or stream for one attempt of `exchange`, if wanted none that may have gone stale
     /// (`fresh`), at another endpoint than number `avoided` if there is one.
-    func attach(_ exchange: Exchange, fresh: Bool, avoiding avoided: Int) -> Attachment {
-        if isGuarded { return attachGuarded(exchange, fresh: fresh, avoiding: avoided) }
-        switch pick(for: exchange, avoiding: TriedEndpoints(avoided)) {
+    func attach(_ exchange: Exchange, fresh: Bool, avoiding tried: TriedEndpoints) -> Attachment {
+        if isGuarded { return attachGuarded(exchange, fresh: fresh, avoiding: tried) }
+        switch pick(for: exchange, avoiding: tried) {
         case .failure(let failure): return .failed(failure.reason, endpoint: -1)
         case .success(let endpoint): return endpoint.attach(exchange, fresh: fresh)
         }

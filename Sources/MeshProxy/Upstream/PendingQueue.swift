@@ -1,5 +1,6 @@
 import MeshCore
 import MeshNet
+import MeshTraffic
 
 /// One exchange's place in the queue of its backend, on its loop: first come, first served. The exchange keeps it for
 /// the next time.
@@ -13,18 +14,18 @@ final class PendingTicket: TimerNode {
     fileprivate var since = Instant.never
     /// How the attempt was to be made.
     private(set) var fresh = false
-    private(set) var avoided = -1
+    private(set) var tried = TriedEndpoints()
 
     init(_ exchange: Exchange) {
         self.exchange = Link(exchange)
         super.init()
     }
 
-    fileprivate func prepare(_ pool: BackendPool, _ limit: Reason, fresh: Bool, avoiding avoided: Int) {
+    fileprivate func prepare(_ pool: BackendPool, _ limit: Reason, fresh: Bool, avoiding tried: TriedEndpoints) {
         self.pool = Link(pool)
         self.limit = limit
         self.fresh = fresh
-        self.avoided = avoided
+        self.tried = tried
         since = pool.worker.loop.now
     }
 
@@ -79,7 +80,7 @@ struct PendingQueue {
 
 extension BackendPool {
     /// Lets `exchange` wait for `limit`, if so many may. One that waits already keeps its place.
-    func wait(_ exchange: Exchange, _ limit: Reason, fresh: Bool, avoiding avoided: Int) -> Attachment {
+    func wait(_ exchange: Exchange, _ limit: Reason, fresh: Bool, avoiding tried: TriedEndpoints) -> Attachment {
         if exchange.isWaiting {
             // The one limit has let it through, now it is the other.
             if limit == .upstreamConnectionLimit, exchange.ticketForQueue().changes(to: limit) {
@@ -95,7 +96,7 @@ extension BackendPool {
         }
         share.startWaiting(worker.reference)
         let ticket = exchange.ticketForQueue()
-        ticket.prepare(self, limit, fresh: fresh, avoiding: avoided)
+        ticket.prepare(self, limit, fresh: fresh, avoiding: tried)
         queue.append(ticket)
         worker.metrics.upstreamWaits(backend: metricsSlot)
         let deadline = worker.loop.now.advanced(byNanoseconds: backend.limits.pendingTimeout.nanoseconds)
