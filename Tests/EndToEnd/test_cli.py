@@ -351,6 +351,75 @@ def test_documented_defaults_are_the_real_ones(directory):
     assert not missing
 
 
+def policy(name, target, spec, section=None):
+    groups = {"Backend": "martlet.dev", "HTTPRoute": "gateway.networking.k8s.io"}
+    reference = {"group": groups[target[0]], "kind": target[0], "name": target[1]}
+    if section:
+        reference["sectionName"] = section
+    return config.document("martlet.dev/v1alpha1", "TrafficPolicy", name, {"targetRefs": [reference], **spec})
+
+
+def test_documented_defaults_of_what_is_off_by_default_are_the_real_ones(directory):
+    path = directory(
+        *shop(), policy("requests", ("HTTPRoute", "shop"), {"retry": {"codes": [503]}}),
+        policy("ring", ("Backend", "cart"), {
+            "loadBalancer": {"type": "RING_HASH", "hash": [{"sourceIP": True}], "zonePreference": {},
+                             "slowStart": {"window": "1s"}},
+            "healthCheck": {"http": {}}, "adaptiveConcurrency": {},
+            "outlierDetection": {"successRate": {}, "failurePercentage": {}}}),
+        policy("maglev", ("Backend", "canary"), {
+            "loadBalancer": {"type": "MAGLEV", "hash": [{"sourceIP": True}]}, "healthCheck": {"grpc": {}}}))
+    settings = {(one["name"], one["value"])
+                for one in explain(path, "GET", "http://shop.example/cart")["settings"] if one["origin"] == "default"}
+    text = (ROOT / "docs/configuration.md").read_text()
+    documented = {(name, default.strip("`")) for name, default in re.findall(r"^\| `([\w.]+)` \| ([^|]+?) \|", text, re.M)}
+    wanted = {one for one in settings
+              if one[0].split(".")[0] in ("retry", "loadBalancer", "healthCheck", "adaptiveConcurrency", "outlierDetection")}
+    assert len(wanted) > 35
+    assert not wanted - documented
+
+
+def test_explain_shows_which_policy_a_setting_comes_from(directory):
+    path = directory(
+        *shop(), policy("on-backend", ("Backend", "canary"), {"timeouts": {"idle": "9s"}, "retryBudget": {"percent": 7}}),
+        policy("on-route", ("HTTPRoute", "shop"), {"retry": {"attempts": 2}, "timeouts": {"request": "8s"}}),
+        policy("on-rule", ("HTTPRoute", "shop"), {"timeouts": {"request": "7s"}}, section="beta"))
+    lines = (path / "shop.yaml").read_text().splitlines()
+    settings = {(one["group"], one["name"]): (one["value"], one["origin"])
+                for one in explain(path, "GET", "http://shop.example/cart", "-H", "X-Beta: 1")["settings"]}
+
+    def at(text):
+        return f"shop.yaml:{lines.index(text) + 1}"
+
+    assert settings["rule", "timeouts.request"] == ("7s", at("    request: 7s"))
+    assert settings["rule", "timeouts.idle"] == ("9s", at("    idle: 9s"))
+    assert settings["rule", "retry.attempts"] == ("2", at("    attempts: 2"))
+    assert settings["rule", "retry.on"] == ("connect-failure refused-stream", "default")
+    assert settings["backend default/Backend/canary", "retryBudget.percent"] == ("7", at("    percent: 7"))
+    # Both backends of the other rule, of which only one has an idle timeout.
+    groups = {(one["group"], one["name"]): one["value"]
+              for one in explain(path, "GET", "http://shop.example/cart")["settings"]}
+    assert groups["rule to default/Backend/cart", "timeouts.idle"] == "none"
+    assert groups["rule to default/Backend/canary", "timeouts.idle"] == "9s"
+    assert groups["rule", "retry.attempts"] == "2"
+
+
+def test_validate_names_the_winner_of_two_policies(directory):
+    path = directory(
+        *shop(), policy("b", ("Backend", "cart"), {"retryBudget": {"percent": 7}}),
+        policy("a", ("Backend", "cart"), {"retryBudget": {"percent": 8}}))
+    done = martlet("validate", path)
+    assert done.returncode == 0
+    assert re.search(r"^TrafficPolicy default/b +target Backend default/cart +False Conflicted", done.stdout, re.M)
+    report = json.loads(martlet("validate", path, "--output", "json").stdout)
+    conditions = {one["object"]: one["conditions"][0] for one in report["conditions"]}
+    assert conditions["TrafficPolicy default/a"]["status"] == "True"
+    assert conditions["TrafficPolicy default/b"]["reason"] == "Conflicted"
+    assert "TrafficPolicy default/a at shop.yaml:" in conditions["TrafficPolicy default/b"]["message"]
+    warning = report["diagnostics"][0]
+    assert (warning["severity"], warning["fieldPath"]) == ("warning", "spec.targetRefs[0]")
+
+
 def test_explain_of_a_broken_configuration(directory):
     done = martlet("explain", directory("kind: [\n"), "GET", "http://a/")
     assert done.returncode == 1 and "not valid YAML" in done.stderr and done.stdout == ""

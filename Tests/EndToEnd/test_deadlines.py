@@ -12,7 +12,7 @@ from harness.upstream import answer
 
 @pytest.fixture
 def start(proxy):
-    def start(*ports, protocol=None, role="EDGE", **policy):
+    def start(*ports, protocol=None, role="edge", **policy):
         documents = [*config.simple(proxy.port, *ports, protocol=protocol), config.listener_policy(role=role)]
         if policy:
             documents.append(config.traffic_policy("app", **policy))
@@ -55,7 +55,7 @@ def test_edge_believes_nobody(start, upstream, client):
 
 def test_sidecar_believes_and_shortens(start, upstream, client):
     server = upstream(lambda *_: answer("ok"))
-    start(server.port, role="SIDECAR")
+    start(server.port, role="sidecar")
     assert client.get(headers=[("x-martlet-timeout-ms", "1500")]).status == 200
     assert 1400 <= milliseconds(server.requests[0]) <= 1500
 
@@ -63,13 +63,13 @@ def test_sidecar_believes_and_shortens(start, upstream, client):
 @pytest.mark.parametrize("given", ["", "soon", "-5", "1.5"])
 def test_nonsense_is_no_deadline(start, upstream, client, given):
     server = upstream(lambda *_: answer("ok"))
-    start(server.port, role="SIDECAR")
+    start(server.port, role="sidecar")
     assert client.get(headers=[("x-martlet-timeout-ms", given)]).status == 200
 
 
 def test_sidecar_ends_in_time(start, upstream, client):
     server = upstream(lambda *_: time.sleep(5))
-    start(server.port, role="SIDECAR")
+    start(server.port, role="sidecar")
     begun = time.monotonic()
     got = client.get(headers=[("x-martlet-timeout-ms", "200")])
     assert (got.status, got.get("x-martlet-reason")) == (504, "deadline_exceeded")
@@ -78,7 +78,7 @@ def test_sidecar_ends_in_time(start, upstream, client):
 
 def test_what_is_over_is_not_forwarded(start, upstream, client):
     server = upstream(lambda *_: answer("ok"))
-    start(server.port, role="SIDECAR")
+    start(server.port, role="sidecar")
     got = client.get(headers=[("x-martlet-timeout-ms", "0")])
     assert (got.status, got.get("x-martlet-reason")) == (504, "deadline_exceeded")
     assert not server.requests
@@ -89,7 +89,7 @@ def test_two_hops(proxy, upstream, client, closing, tmp_path):
     server = upstream(lambda *_: time.sleep(5))
     sidecar = Proxy(tmp_path / "sidecar")
     closing.callback(sidecar.stop)
-    sidecar.start([*config.simple(sidecar.port, server.port), config.listener_policy(role="SIDECAR"),
+    sidecar.start([*config.simple(sidecar.port, server.port), config.listener_policy(role="sidecar"),
                    config.traffic_policy("app", faults=[{"delay": "300ms"}])])
     proxy.start([*config.simple(proxy.port, sidecar.port), config.traffic_policy("app", timeouts={"request": "1s"})])
     begun = time.monotonic()
@@ -143,7 +143,7 @@ def test_other_answers_are(start, upstream, client):
 class TestGRPC:
     @pytest.fixture
     def calls(self, start, echo, proxy, closing):
-        def make(role="EDGE", **policy):
+        def make(role="edge", **policy):
             start(echo.port, protocol=config.H2C, role=role, **policy)
             return stub(closing.enter_context(channel(proxy.port)))
         return make

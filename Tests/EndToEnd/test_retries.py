@@ -66,7 +66,7 @@ class TestBothProtocols:
         assert ask(client, protocol) == (200, b"fine")
         assert [request.get("x-martlet-attempt") for request in server.requests] == [None, "2", "3"]
         assert len(server.connections) == 1, "short answers that are not forwarded leave their connection in use"
-        eventually(lambda: proxy.metric("martlet_upstream_retries_total", backend="app", cause="status") == 2)
+        eventually(lambda: proxy.metric("martlet_upstream_retries_total", backend="default/Backend/app", cause="status") == 2)
 
     def test_other_statuses_are_forwarded(self, start, upstream, client, protocol):
         server = upstream(failing(1, lambda _: answer("no", status="500 Internal Server Error")))
@@ -81,11 +81,12 @@ class TestBothProtocols:
         assert len(server.requests) == 3
 
     def test_a_real_answer_is_better_than_a_reason(self, start, upstream, client, protocol):
-        broken = iter([unavailable, reset, reset])
-        server = upstream(lambda request, connection: next(broken)(connection))
+        count = itertools.count()
+        server = upstream(lambda request, connection: unavailable(connection) if next(count) == 0 else False)
         start(server.port, retry={"attempts": 2, "codes": [503], "on": ["reset"], "backoff": QUICK})
         assert ask(client, protocol) == (503, b"sorry")
-        assert len(server.requests) == 3
+        # The second attempt found its connection closed after use, which is repeated whatever the policy says.
+        assert len(server.requests) == 4
 
     def test_reset_before_the_response(self, start, upstream, client, protocol):
         server = upstream(failing(2, reset))
@@ -212,7 +213,7 @@ def test_budget_bounds_the_retries(start, upstream, client, proxy, eventually):
           retryBudget={"percent": 0, "minConcurrency": 0})
     assert [client.get().status for _ in range(5)] == [503] * 5
     assert len(server.requests) == 5
-    eventually(lambda: proxy.metric("martlet_upstream_retries_refused_total", backend="app", limit="budget") == 5)
+    eventually(lambda: proxy.metric("martlet_upstream_retries_refused_total", backend="default/Backend/app", limit="budget") == 5)
 
 
 def test_places_in_the_budget_are_given_back(start, upstream, client):
@@ -234,6 +235,27 @@ def test_client_that_leaves_ends_the_retries(start, upstream, client, eventually
     seen = len(server.requests)
     time.sleep(0.7)
     assert len(server.requests) <= seen
+
+
+def test_client_that_leaves_gives_its_place_back(start, upstream, client, eventually):
+    server = upstream()
+    start(server.port, retry={"attempts": 1, "codes": [503], "backoff": QUICK,
+                              "maxRetryAfter": "60s"}, retryBudget={"percent": 0, "minConcurrency": 1})
+    count = itertools.count()
+
+    def script(request, connection):
+        if next(count) == 0:
+            return answer("", status="503 Busy", retry_after="30")
+        return unavailable(connection)
+    server.script = script
+    connection = client.http1()
+    connection.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    eventually(lambda: server.requests)
+    time.sleep(0.2)
+    connection.close()
+    time.sleep(0.2)
+    assert client.get().status == 503
+    assert len(server.requests) == 3, "the place is there for the next request's retry"
 
 
 def test_edge_believes_no_attempt_number(start, upstream, client):

@@ -178,4 +178,37 @@ enum Examples {
         spec: {drainTimeout: 10s, resolutionInterval: 5s, accessLog: {type: text, format: "%m"}}
 
         """
+
+    /// All that resilience can be configured with; goes with ``everything``.
+    static let resilience = """
+        ---
+        apiVersion: martlet.dev/v1alpha1
+        kind: BackendSubset
+        metadata: {name: part, namespace: shop}
+        spec: {backendRef: {group: martlet.dev, kind: Backend, name: cart}, labels: {a: b}}
+        ---
+        apiVersion: martlet.dev/v1alpha1
+        kind: TrafficPolicy
+        metadata: {name: backends, namespace: shop}
+        spec:
+          targetRefs: [{group: martlet.dev, kind: Backend, name: cart}, {group: "", kind: Service, name: web, sectionName: h2}]
+          loadBalancer: {type: MAGLEV, tableSize: 251, hash: [{cookie: {name: c, path: /, ttl: 1h}}, {sourceIP: true}, {header: {name: x}}, {queryParam: {name: q}}], boundedLoad: 125, slowStart: {window: 30s, minimumPercent: 5}, panicThreshold: 10}
+          healthCheck: {http: {path: /healthz, host: x, statuses: [200, "300-302"]}, interval: 5s, timeout: 2s, healthyThreshold: 1, port: 8081}
+          outlierDetection: {consecutive5xx: 0, successRate: {deviation: 1.25}, failurePercentage: {threshold: 50}, baseEjectionTime: 5s, maxEjectionPercent: 100}
+          connectionLimits: {maxRequests: 20, maxPendingRequests: 30, pendingTimeout: 500ms, maxRetries: 0, endpoint: {maxRequests: 6}}
+          adaptiveConcurrency: {minLimit: 2, maxLimit: 10}
+          retryBudget: {percent: 10, minConcurrency: 0}
+          timeouts: {request: 10s, backendRequest: 2s, idle: 0s, connect: 1s}
+        ---
+        apiVersion: martlet.dev/v1alpha1
+        kind: TrafficPolicy
+        metadata: {name: requests, namespace: shop}
+        spec:
+          targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: all, sectionName: first}]
+          retry: {attempts: 3, codes: [500], on: [reset, 5xx, unavailable], perTryTimeout: 250ms, backoff: {base: 10ms}, bufferBytes: 128Ki, maxRetryAfter: 0s, hedgeDelay: 10ms}
+          rateLimits: [{by: HEADER, header: x-key, requests: 30, unit: HOUR, burst: 5}]
+          faults: [{fraction: {numerator: 1, denominator: 1000}, headers: [{name: x, value: "y"}], delay: 1s, abort: {grpcStatus: 14}}]
+          priority: LOW
+
+        """
 }

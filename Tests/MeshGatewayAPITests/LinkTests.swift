@@ -79,7 +79,11 @@ import Testing
     }
 
     @Test func theCompiledFormOfEverythingReadsBackEqual() throws {
-        let model = try #require(translate(Fixture.gateway + Fixture.backends + Examples.everything).model)
+        let translation = translate(
+            Fixture.gateway + Fixture.backends + Fixture.route(Fixture.toCart) + Examples.everything
+                + Examples.resilience)
+        #expect(translation.diagnostics.isEmpty, "\(translation.lines)")
+        let model = try #require(translation.model)
         let bytes = try model.encode()
         #expect(try Model.decode(bytes) == model)
         #expect(try model.encode() == bytes)

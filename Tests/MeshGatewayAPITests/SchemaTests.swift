@@ -47,6 +47,10 @@ import Testing
             "rules: [{backendRefs: [{name: web, port: 80, weight: -1}]}]", "spec.rules[0].backendRefs[0].weight", "-1",
             "0 to"
         ),
+        (
+            "rules: [{backendRefs: [{name: web, port: 80, weight: 1000001}]}]", "spec.rules[0].backendRefs[0].weight",
+            "1000001", "0 to 1000000"
+        ),
         ("rules: [{backendRefs: [{name: web, port: 70000}]}]", "spec.rules[0].backendRefs[0].port", "70000", "65535"),
         (
             "rules: [{backendRefs: [{name: web, port: \"80\"}]}]", "spec.rules[0].backendRefs[0].port", "whole number",

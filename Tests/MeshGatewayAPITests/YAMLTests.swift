@@ -97,7 +97,8 @@ import Testing
     @Test(arguments: 0..<8) func mutationsNeverCrash(_ seed: Int) {
         var random = SplitMix(state: UInt64(seed) &* 0x9E37_79B9_7F4A_7C15 &+ 1)
         let valid = Array(
-            (Fixture.gateway + Fixture.backends + Fixture.route(Fixture.toCart) + Examples.everything).utf8)
+            (Fixture.gateway + Fixture.backends + Fixture.route(Fixture.toCart) + Examples.everything
+                + (seed % 2 == 0 ? Examples.resilience : "")).utf8)
         let tokens = Examples.tokens.map { Array($0.utf8) }
         for _ in 0..<100 {
             var bytes = valid

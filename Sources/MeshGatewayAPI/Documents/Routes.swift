@@ -231,6 +231,13 @@ struct GRPCRouteDocument {
         var names: Set<String> = []
         rules = spec.list("rules", most: 16) { fields in
             let name = ruleName(fields, &names)
+            for field in ["timeouts", "retry"] where fields.has(field) {
+                fields.ignore(field)
+                fields.report.error(
+                    "a GRPCRoute has no \(field)", at: fields.place(of: field),
+                    remedy: "a TrafficPolicy with targetRefs: [{group: \(APIGroup.gateway), kind: GRPCRoute, name: "
+                        + "\(metadata.name)}]")
+            }
             let isEmpty = fields.items("matches", most: 64).isEmpty
             let matches = fields.list("matches", most: 64) { Self.match($0) }
             return Rule(

@@ -63,7 +63,7 @@ final class BackendTable {
 
     func unknownKind(_ id: ObjectID) -> Problem {
         let remedy =
-            ["Backend", "BackendSubset"].contains(id.kind)
+            ["Backend", "BackendSubset"].contains(id.kind) && id.group != APIGroup.martlet
             ? "group: \(APIGroup.martlet)" : "kind Service, or kind Backend with group \(APIGroup.martlet)"
         let group = id.group.isEmpty ? "the core group" : "group \(id.group)"
         return Problem(

@@ -110,7 +110,7 @@ private struct RouteTranslator {
         var policy = RequestPolicy()
         let section = rule.name.isEmpty ? nil : rule.name
         let policies = linker.traffic.policies(for: source, section: section)
-        for setting in inline + policies.flatMap(\.forRequests) {
+        for setting in (inline + policies.flatMap(\.forRequests)).strongest {
             setting.apply(&policy)
             linker.note(setting, under: key)
         }
@@ -126,17 +126,19 @@ private struct RouteTranslator {
     /// What the rule and its backends say against each other.
     private func check(_ policy: RequestPolicy, _ backends: [Backend], _ key: String) {
         for problem in policy.contradictions() {
-            linker.report.contradiction(problem, linker.origins, field: key, bound: nil)
+            linker.report.contradiction(
+                problem, at: linker.origins[key + problem.field], bound: linker.origins[key + problem.bound])
         }
-        let origins = linker.origins.merging(linker.backends.origins) { first, _ in first }
         for backend in backends {
-            let own = "backend/\(backend.name)/policy."
+            let (own, theirs) = (linker.origins, linker.backends.origins)
+            let theirKey = "backend/\(backend.name)/policy."
             for problem in policy.inheriting(backend.policy).contradictions() {
-                let isOfRule = linker.origins[key + problem.field] != nil
-                let isBoundOfRule = linker.origins[key + problem.bound] != nil
-                guard isOfRule != isBoundOfRule else { continue }
+                let (field, bound) = (own[key + problem.field], own[key + problem.bound])
+                // Else all of it is the rule's, or all of it the backend's, and has been reported for that.
+                guard (field == nil) != (bound == nil) else { continue }
                 linker.report.contradiction(
-                    problem, origins, field: isOfRule ? key : own, bound: isBoundOfRule ? key : own)
+                    problem, at: field ?? theirs[theirKey + problem.field],
+                    bound: bound ?? theirs[theirKey + problem.bound], isError: false)
             }
         }
     }

@@ -70,7 +70,7 @@ extension BackendTable {
                 : Suggestion.remedy(
                     for: label.key, in: keys)
         } else {
-            remedy = Suggestion.remedy(for: label.value.value, in: values)
+            remedy = "\(label.key) is \(values.prefix(8).joined(separator: " or ")) there"
         }
         let what = alone == nil ? "all of these labels" : "the label \(label.key): \(label.value.value)"
         report.warning(
@@ -81,21 +81,23 @@ extension BackendTable {
     /// What several documents say against each other.
     private func check(_ backend: Backend) {
         for problem in backend.policy.contradictions() {
-            report.contradiction(problem, origins, field: "backend/\(backend.name)/policy.", bound: nil)
+            let key = "backend/\(backend.name)/policy."
+            report.contradiction(problem, at: origins[key + problem.field], bound: origins[key + problem.bound])
         }
     }
 }
 
 extension Report {
-    /// Reports what `problem` says about settings of two documents; within one it has been reported before. `bound` is
-    /// the key below which the bound stands, if not below `field`.
-    func contradiction(
-        _ problem: RequestPolicy.Contradiction, _ origins: [String: Place], field: String, bound: String?
-    ) {
-        guard let place = origins[field + problem.field] else { return }
-        let other = origins[(bound ?? field) + problem.bound]
-        guard other?.object != place.object else { return }
-        error(problem.message + (other.map { " (\($0.fileAndLine))" } ?? ""), at: place, remedy: problem.remedy)
+    /// Reports a contradiction between the settings at `place` and at `bound`; within one object it has been reported
+    /// with the object. Between a rule and its backend it is no error: others may use the backend with more time.
+    func contradiction(_ problem: RequestPolicy.Contradiction, at place: Place?, bound: Place?, isError: Bool = true) {
+        guard let place, bound?.object != place.object else { return }
+        let message = problem.message + (bound.map { " (\($0.fileAndLine))" } ?? "")
+        if isError {
+            error(message, at: place, remedy: problem.remedy)
+        } else {
+            warning(message, at: place, remedy: problem.remedy)
+        }
     }
 }
 

@@ -11,12 +11,14 @@ final class TrafficPolicies {
     private(set) var statuses: [ObjectStatus] = []
 
     init(_ documents: DocumentSet, report: Report) {
+        guard !documents.trafficPolicies.isEmpty else { return }
+        let known = Self.targets(documents)
         for policy in documents.trafficPolicies.sorted(by: { Self.isBefore($0.metadata, $1.metadata) }) {
             for target in policy.targets {
                 let key = Key(target: target.id, section: target.sectionName)
                 let section = target.sectionName.map { "#\($0)" } ?? ""
                 var condition = Condition("Accepted", true, reason: "Accepted")
-                if let missing = Self.missing(target, documents) {
+                if let missing = Self.missing(target, known) {
                     condition = Condition("Accepted", false, reason: "TargetNotFound", message: missing.message)
                     report.warning(missing.message, at: target.place, remedy: missing.remedy)
                 } else if let winner = owners[key]?.metadata {
@@ -54,41 +56,45 @@ final class TrafficPolicies {
         return (left.namespace, left.name) < (right.namespace, right.name)
     }
 
-    private static func missing(
-        _ target: TrafficPolicyDocument.Target, _ documents: DocumentSet
-    ) -> (message: String, remedy: String)? {
-        let id = target.id
-        let (names, sections, noun) = known(id, documents)
-        guard names.contains(id.name) else {
-            return ("\(id.description) does not exist", Suggestion.remedy(for: id.name, in: names))
+    /// What a target may be, with the sections that it has.
+    private static func targets(_ documents: DocumentSet) -> [ObjectID: Sections] {
+        var result: [ObjectID: Sections] = [:]
+        for (id, service) in documents.services {
+            result[id] = Sections(noun: "port", names: service.ports.map(\.name).filter { !$0.isEmpty })
         }
-        guard let section = target.sectionName, !sections.contains(section) else { return nil }
-        guard !noun.isEmpty else { return ("\(id.kind) has no sections", "remove sectionName") }
-        let remedy =
-            sections.isEmpty
-            ? "give the \(noun) a name, or remove sectionName" : Suggestion.remedy(for: section, in: sections)
-        return ("\(id.description) has no \(noun) with the name \(section)", remedy)
+        for id in documents.backends.keys { result[id] = Sections(noun: "", names: []) }
+        for id in documents.subsets.keys { result[id] = Sections(noun: "", names: []) }
+        for route in documents.httpRoutes {
+            result[route.metadata.id] = Sections(noun: "rule", names: route.rules.compactMap(\.name))
+        }
+        for route in documents.grpcRoutes {
+            result[route.metadata.id] = Sections(noun: "rule", names: route.rules.compactMap(\.name))
+        }
+        return result
     }
 
-    /// The objects of a target's kind and namespace, the sections of the target, and what sections are.
-    private static func known(
-        _ id: ObjectID, _ documents: DocumentSet
-    ) -> (names: [String], sections: [String], noun: String) {
-        func names(_ all: some Sequence<ObjectID>) -> [String] {
-            all.filter { $0.namespace == id.namespace }.map(\.name)
+    /// What the parts of an object are that a policy can be for, and what they are called.
+    private struct Sections {
+        /// Empty if it has no parts.
+        var noun: String
+        var names: [String]
+    }
+
+    private static func missing(
+        _ target: TrafficPolicyDocument.Target, _ known: [ObjectID: Sections]
+    ) -> (message: String, remedy: String)? {
+        let id = target.id
+        guard let sections = known[id] else {
+            let names = known.keys.filter { $0.kind == id.kind && $0.namespace == id.namespace }.map(\.name)
+            let remedy = names.isEmpty ? "a \(id.kind) of this name" : Suggestion.remedy(for: id.name, in: names)
+            return ("\(id.description) does not exist", remedy)
         }
-        switch id.kind {
-        case "Service":
-            let ports = documents.services[id]?.ports.map(\.name) ?? []
-            return (names(documents.services.keys), ports.filter { !$0.isEmpty }, "port")
-        case "Backend": return (names(documents.backends.keys), [], "")
-        case "BackendSubset": return (names(documents.subsets.keys), [], "")
-        case "HTTPRoute":
-            let route = documents.httpRoutes.first { $0.metadata.id == id }
-            return (names(documents.httpRoutes.map(\.metadata.id)), route?.rules.compactMap(\.name) ?? [], "rule")
-        default:
-            let route = documents.grpcRoutes.first { $0.metadata.id == id }
-            return (names(documents.grpcRoutes.map(\.metadata.id)), route?.rules.compactMap(\.name) ?? [], "rule")
-        }
+        guard let section = target.sectionName, !sections.names.contains(section) else { return nil }
+        guard !sections.noun.isEmpty else { return ("\(id.kind) has no sections", "remove sectionName") }
+        let remedy =
+            sections.names.isEmpty
+            ? "give the \(sections.noun) a name, or remove sectionName"
+            : Suggestion.remedy(for: section, in: sections.names)
+        return ("\(id.description) has no \(sections.noun) with the name \(section)", remedy)
     }
 }

@@ -11,7 +11,8 @@ public struct Translation: Sendable {
     public var conditions: [ObjectStatus]
     /// Where settings that have a default were written. Keys: `settings/drainTimeout`,
     /// `listener/ADDRESS/role`, `listener/ADDRESS/limits.maxHeaders`, `backend/NAME/timeouts.connect`,
-    /// `rule/NAMESPACE/ROUTE/INDEX/timeouts.request`; also `certificate/NAMESPACE/SECRET`, where a certificate stands.
+    /// `rule/NAMESPACE/ROUTE/INDEX/timeouts.request`, `grpcrule/…` for a GRPCRoute, `backend/NAME/policy.retry.attempts`
+    /// for what a backend's policy says of requests; also `certificate/NAMESPACE/SECRET`, where a certificate stands.
     public var origins: [String: Place]
     /// Text of every file that was read as YAML, by path as in ``Place/file``.
     public var sources: [String: String]

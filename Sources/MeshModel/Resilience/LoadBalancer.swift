@@ -10,7 +10,8 @@ public struct LoadBalancer: Sendable, Equatable {
         case peakEWMA(PeakEWMASettings)
         /// At random, by weight.
         case random
-        /// By hash of the request, on a ring with about this many points; few keys move when an endpoint comes or goes.
+        /// By hash of the request, on a ring; few keys move when an endpoint comes or goes. Eight equal endpoints have this
+        /// many points together, more of them have more.
         case ringHash(size: Int)
         /// By hash of the request, in a table of this prime size; faster than a ring, moves slightly more keys.
         case maglev(tableSize: Int)

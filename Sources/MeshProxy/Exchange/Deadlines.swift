@@ -5,10 +5,10 @@ import MeshModel
 /// attempt, the silence, the pace of the request's body. One timer serves them all, and what the exchange itself waits
 /// for; it is looked at when it fires, not when something moves.
 ///
-/// `timeouts.request`, and what a proxy before this one has left of it, is for requests that have an answer. A stream (a
-/// tunnel, a gRPC call, server-sent events) is not cut by it once its response has begun, nor by
-/// `timeouts.backendRequest`: it may live for as long as something moves (`timeouts.idle`). What a gRPC caller says
-/// itself, `grpc-timeout`, is meant for the whole call, and holds for all of it.
+/// `timeouts.request`, and what a proxy before this one has left of it, is for requests that have an answer. A stream is
+/// not cut by it once it has begun, nor by `timeouts.backendRequest`: it may live for as long as something moves
+/// (`timeouts.idle`). Streams are tunnels, server-sent events, and gRPC calls from their first message on. What
+/// a gRPC caller says itself, `grpc-timeout`, is meant for the whole call, and holds for all of it.
 struct Deadlines {
     private var started = Instant.never
     private var lastMove = Instant.never

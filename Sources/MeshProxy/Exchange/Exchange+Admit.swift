@@ -30,15 +30,15 @@ extension Exchange {
         if left != .max { CallerTimeout.writeMilliseconds(left, to: request) }
         let ofCall = deadlines.leftOfCall(now: now)
         if ofCall != .max { CallerTimeout.writeGRPC(ofCall, to: request) }
-        guard state.attempts > 1 else { return }
+        guard account.attempts > 1 else { return }
         request.removeAll(.xMartletAttempt)
         let start = request.byteCount
-        CallerTimeout.write(UInt64(state.attempts), to: request)
+        CallerTimeout.write(UInt64(account.attempts), to: request)
         request.append(.xMartletAttempt, value: request.stored(since: start))
     }
 
-    /// The response begins: true if it has no end that a timeout could be about.
-    var isStream: Bool { request.flags.contains(.grpc) || Self.isEvents(response) }
+    /// True if the response that begins has no end that a timeout could be about.
+    var isEventStream: Bool { Self.isEvents(response) }
 
     private static func isEvents(_ head: MessageHead) -> Bool {
         guard let index = head.firstIndex(of: .contentType) else { return false }

@@ -10,6 +10,8 @@ extension Exchange {
     }
 
     func write(_ reason: Reason) {
+        // Nobody reads the answer to a copy.
+        if keepsItself != nil { return perform(state.lose()) }
         account.reason = reason
         detachUpstream()
         LocalAnswer.write(reason, for: request, into: response, body: responseBody, pools: worker.pools)

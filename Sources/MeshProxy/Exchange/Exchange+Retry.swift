@@ -53,6 +53,7 @@ extension Exchange {
 
     /// True if there is going to be another attempt, for `cause`. The attempt that failed is the caller's to end.
     func tryAgain(_ cause: RetryCause, pushback: Pushback = .none) -> Bool {
+        if waitsForHedge(cause) { return true }
         endRetry()
         guard let rule = plan?.retry, state.mayRetry, let pool = configuration?.backends[backend] else { return false }
         let question = RetryQuestion(
@@ -91,19 +92,21 @@ extension Exchange {
     func attemptAgain() {
         // What did not come by now of the response before is not waited for.
         detachUpstream(outcomeOfResponse)
+        // An endpoint that answered is there; where none did, a connection that waits in the pool may be gone too.
+        let isFresh = !retrying.isPutAside
         retrying.isPutAside = false
-        startAttempt(fresh: true)
+        startAttempt(fresh: isFresh)
     }
 
     // MARK: The response
 
     /// A final head is in ``response``: true if it is a reason to try again, and not to be forwarded.
     func retriesInsteadOfHead() -> Bool {
-        guard plan?.retry != nil, response.status >= 200 else { return false }
-        let pushback = Pushback(response, wallTime: worker.wallNow())
+        guard let rule = plan?.retry, response.status >= 200 else { return false }
         let grpcStatus = account.grpcStatus
         let cause = grpcStatus >= 0 ? RetryCause.grpcStatus(grpcStatus) : .status(response.status)
-        guard tryAgain(cause, pushback: pushback) else { return false }
+        guard rule.lists(cause) else { return false }
+        guard tryAgain(cause, pushback: Pushback(response, wallTime: worker.wallNow())) else { return false }
         putAside()
         return true
     }
@@ -169,6 +172,7 @@ extension Exchange {
 
     /// The response goes to the client: nothing can be tried again from here on.
     func commit() {
+        if hedge != nil { endHedge() }
         endRetry()
         stopKeeping()
         kept = nil

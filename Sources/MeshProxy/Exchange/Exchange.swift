@@ -52,6 +52,11 @@ final class Exchange: TimerNode {
     /// The request's body from its first byte, while it may be needed again; made when a policy first wants it.
     var replay: BodyPipe?
     var kept: KeptResponse?
+    /// The exchange of a second attempt beside this one's, and in that exchange the first one.
+    var hedge: Exchange?
+    var hedged: Link<Exchange>?
+    /// Why this exchange's own attempt failed, while it waits for the other.
+    var heldCause: RetryCause?
     /// The answer that the request gets on purpose, once it has waited.
     var fault: Fault.Abort?
 
@@ -173,6 +178,9 @@ final class Exchange: TimerNode {
         state.attempt()
         if state.attempts > 1 { rewind() }
         deadlines.attempt(now: worker.loop.now)
+        if let rule = plan?.retry, rule.hedgeDelay != .max {
+            deadlines.alarm(at: worker.loop.now.advanced(byNanoseconds: rule.hedgeDelay))
+        }
         rearm()
         account.attempt(at: worker.loop.now)
         attach(pool, fresh: fresh, avoiding: avoided)
@@ -214,6 +222,17 @@ final class Exchange: TimerNode {
         upstream = .none
         leaveEndpoint(outcome)
         side.release(reusable: reusable)
+    }
+
+    /// Gives the attempt to another exchange for the same request.
+    func handAttempt(to other: Exchange) {
+        other.upstream = upstream
+        other.endpoint = endpoint
+        other.admission = admission
+        upstream = .none
+        endpoint = nil
+        admission = []
+        other.upstream.move(to: other)
     }
 
     private func leaveEndpoint(_ outcome: AttemptOutcome) {
@@ -297,6 +316,7 @@ final class Exchange: TimerNode {
 
     /// A head is in ``response``; `isUpgrade` if the endpoint agreed to what was asked for.
     func responseReceived(isUpgrade: Bool) {
+        if hedged != nil && winsHedge() { return }
         if response.status >= 200 || isUpgrade { account.responded(response, at: worker.loop.now) }
         deadlines.moved(now: worker.loop.now)
         var holds = false
@@ -308,7 +328,7 @@ final class Exchange: TimerNode {
     }
 
     func forwardHead() {
-        if deadlines.hasEnd { deadlines.responseBegan(isStream: isStream) }
+        if deadlines.hasEnd { deadlines.responseBegan(isStream: isEventStream) }
         if plan != nil { commit() }
         response.removeHopByHop()
         if upgrade.isWanted { declineUpgrade() }
@@ -334,9 +354,15 @@ final class Exchange: TimerNode {
         if state.phase == .pausing { return putAside(count) }
         perform(state.release())
         account.responseBytes &+= count
-        state.receiveBody()
+        messageArrived()
         deadlines.moved(now: worker.loop.now)
         downstream.sendBody()
+    }
+
+    /// A gRPC stream begins with its first message: a head alone is no answer yet.
+    private func messageArrived() {
+        if deadlines.hasEnd && request.flags.contains(.grpc) { deadlines.responseBegan(isStream: true) }
+        state.receiveBody()
     }
 
     /// The last `count` bytes of the response were added to ``responseBody``.
@@ -347,7 +373,7 @@ final class Exchange: TimerNode {
             } else {
                 perform(state.release())
                 account.responseBytes &+= count
-                state.receiveBody()
+                messageArrived()
             }
         }
         responseEnded(hasTrailers: hasTrailers)
@@ -483,7 +509,8 @@ final class Exchange: TimerNode {
         switch state.phase {
         case .choosing: endFault()
         case .pausing: attemptAgain()
-        case .idle, .awaiting, .holding, .responding, .tunnel, .answering, .done: rearm()
+        case .awaiting: startHedge()
+        case .idle, .holding, .responding, .tunnel, .answering, .done: rearm()
         }
     }
 
@@ -521,6 +548,7 @@ final class Exchange: TimerNode {
     /// Lets go of both sides, accounts, and is new.
     private func finish(_ side: DownstreamSide) {
         if !retrying.isPutAside { finishAttempt(status: account.status) }
+        if plan != nil { commit() }
         let attempt = upstream
         let reusable = state.leftCleanly
         upstream = .none
@@ -545,12 +573,12 @@ final class Exchange: TimerNode {
         account.reset()
         failedEndpoint = -1
         if plan != nil {
-            commit()
             retrying = RetryProgress()
             fault = nil
             plan = nil
         }
         attempt.release(reusable: reusable)
+        if hedge != nil || hedged != nil { endHedge() }
         side.exchangeEnded()
         if let itself = keepsItself {
             keepsItself = nil

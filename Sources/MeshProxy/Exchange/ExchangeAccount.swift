@@ -30,6 +30,9 @@ struct ExchangeAccount {
         started = now
     }
 
+    /// The attempts of `other` come before those of this one: both are for one request.
+    mutating func copyAttempts(of other: ExchangeAccount) { attempts = other.attempts }
+
     /// An attempt starts.
     mutating func attempt(at now: Instant) {
         attempts &+= 1

@@ -62,6 +62,9 @@ final class HTTP1Upstream: Conversation {
         if upgrade == nil || exchange.state.requestEnded { sendBody() }
     }
 
+    /// Goes on for another exchange with the same request.
+    func move(to exchange: Exchange) { self.exchange = Link(exchange) }
+
     /// Moves the request pipe into the output, as far as there is room.
     func sendBody() {
         // Before there is a connection nothing leaves: should it fail, the request can go elsewhere as it is.
@@ -143,7 +146,8 @@ final class HTTP1Upstream: Conversation {
             if flags.contains(.close) || decoder.isUntilClose { isReusable = false }
         }
         exchange { $0.responseReceived(isUpgrade: upgrades) }
-        if state == .complete, self.exchange != nil { exchange { $0.responseEnded(hasTrailers: false) } }
+        // The exchange may be another by now.
+        if state == .complete { self.exchange? { $0.responseEnded(hasTrailers: false) } }
     }
 
     private func readBody(_ bytes: consuming Slice) -> Slice? {

@@ -209,6 +209,16 @@ final class HTTP2UpstreamStream: HTTP2Stream {
         if !hasBody { outgoingEnded() }
     }
 
+    /// Goes on for another exchange with the same request, which has been sent.
+    func move(to exchange: Exchange) {
+        self.exchange = Link(exchange)
+        head = Link(exchange.response)
+        trailers = Link(exchange.responseTrailers)
+        body = Link(exchange.responseBody)
+        outgoing = Link(exchange.requestBody)
+        outgoingTrailers = Link(exchange.requestTrailers)
+    }
+
     /// There is more in the request pipe, or it ended.
     func sendBody() {
         guard !requestIsSent else { return }

@@ -42,6 +42,15 @@ enum UpstreamSide {
         }
     }
 
+    /// From here on it serves `exchange`, which has its request sent and awaits the head's end.
+    func move(to exchange: Exchange) {
+        switch self {
+        case .none: break
+        case .http1(let link): link { $0.move(to: exchange) }
+        case .http2(let link): link { $0.move(to: exchange) }
+        }
+    }
+
     /// Lets go: the connection goes back to its pool if `reusable`, else it or its stream ends.
     func release(reusable: Bool) {
         switch self {

@@ -55,17 +55,21 @@ struct HashTable {
 
     // MARK: Making
 
-    /// A ring (Karger et al.; as in Ketama) of about `size` points, in proportion to weight, at least one each.
+    /// A ring (Karger et al.; as in Ketama): an eighth of `size` points for the heaviest endpoint, fewer for lighter
+    /// ones, at least one each.
     ///
-    /// The points per weight are rounded to a power of two: were they exact, every endpoint would get a few points more
-    /// when one leaves, and those would move as many keys again as the one that left.
+    /// Points do not depend on how many endpoints there are. If the ring were to stay at one size, every endpoint would
+    /// get a few points more when one leaves, and those would move as many keys again as the one that left. Only a ring
+    /// that would get very large has fewer points each.
     static func ring(_ entries: [Entry], size: Int) -> HashTable {
-        let total = entries.reduce(0.0) { $0 + Double($1.weight) }
-        guard total > 0 else { return HashTable() }
-        let perWeight = nearestPowerOfTwo(Double(max(size, 1)) / total)
+        let heaviest = Double(entries.map(\.weight).max() ?? 0)
+        guard heaviest > 0 else { return HashTable() }
+        let equals = entries.reduce(0.0) { $0 + Double(max($1.weight, 0)) } / heaviest
+        var most = Double(max(size / 8, 1))
+        while most > 1, most * equals > Double(max(size, 1)) * 64 { most = (most / 2).rounded(.up) }
         var points: [(point: UInt64, identity: UInt64, index: Int32)] = []
         for entry in entries where entry.weight > 0 {
-            let count = max(1, Int((Double(entry.weight) * perWeight).rounded()))
+            let count = max(1, Int((Double(entry.weight) / heaviest * most).rounded()))
             for number in 0..<count {
                 let point = Hashing.mix(entry.identity ^ Hashing.mix(UInt64(number)))
                 points.append((point, entry.identity, entry.index))
@@ -103,11 +107,6 @@ struct HashTable {
     private init(points: ContiguousArray<UInt64>, owners: ContiguousArray<Int32>) {
         self.points = points
         self.owners = owners
-    }
-
-    private static func nearestPowerOfTwo(_ value: Double) -> Double {
-        let below = Double(sign: .plus, exponent: value.exponent, significand: 1)
-        return value > below * 2.0.squareRoot() ? below * 2 : below
     }
 
     /// The first prime that is not below `number`: only then does every skip reach every slot.

@@ -151,6 +151,9 @@ public final class RetryRule: Sendable {
         return .retry(after: delay)
     }
 
+    /// True if a request may be sent twice though nothing is known of the first: by its method, or by the policy.
+    public func mayRepeat(isIdempotent: Bool) -> Bool { isIdempotent || nonIdempotent }
+
     /// A gRPC status that is listed says that the call may be repeated, whatever its method: the service's own word.
     private func mayRepeat(_ question: RetryQuestion) -> Bool {
         if question.isIdempotent || nonIdempotent || question.cause.isUnprocessed { return true }

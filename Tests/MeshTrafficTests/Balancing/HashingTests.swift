@@ -57,6 +57,18 @@ import Testing
         #expect(moved(ten, eleven) < 0.16)
     }
 
+    /// However many there are: a ring that was kept at one size would deal all of its points anew now and then.
+    @Test func noOtherKeyMovesOnARing() {
+        let settings = LoadBalancer(algorithm: .ringHash(size: 1024))
+        var before = homes(balancer(settings, named(0..<1)), 1000)
+        for count in 2...40 {
+            let after = homes(balancer(settings, named(0..<count)), 1000)
+            let newest = Hashing.mix(UInt64(count - 1))
+            #expect(zip(before, after).allSatisfy { $0 == $1 || $1 == newest }, "\(count)")
+            before = after
+        }
+    }
+
     /// Only the keys of the endpoint that is unwell move, over all others, and they come back.
     @Test(arguments: algorithms)
     func theKeysOfAnEndpointThatIsUnwellAreLent(algorithm: LoadBalancer.Algorithm) {

@@ -15,7 +15,20 @@ enum RetryDocument {
         retry.codes = codes(&reader)
         var base: Duration?
         reader.duration("backoff", orZero: true, &base)
-        if let base { retry.backoff = Backoff(base: base, max: base * 10) }
+        if let base {
+            retry.backoff = Backoff(base: base, max: base * 10)
+            if base > .seconds(3600) {
+                fields.report.error(
+                    "backoff is longer than an hour", at: fields.place(of: "backoff"), remedy: "1h or less")
+            }
+        }
+        for name in ["on", "perTryTimeout", "nonIdempotent", "bufferBytes", "maxRetryAfter", "hedgeDelay"]
+        where fields.has(name) {
+            fields.ignore(name)
+            fields.report.error(
+                "unknown field \"\(name)\"", at: fields.place(of: name),
+                remedy: "a TrafficPolicy for the route or its rule has it")
+        }
         let result = retry
         return Setting(name: "retry", place: rule.place(of: "retry"), parts: reader.places) { $0.retry = result }
     }

@@ -13,11 +13,22 @@ struct Setting<Target> {
     var apply: (inout Target) -> Void
 }
 
+extension [Setting<RequestPolicy>] {
+    /// Of those with one name only the last, which is the strongest.
+    var strongest: [Setting<RequestPolicy>] {
+        var last: [String: Int] = [:]
+        for (index, setting) in enumerated() { last[setting.name] = index }
+        return enumerated().filter { last[$0.element.name] == $0.offset }.map(\.element)
+    }
+}
+
 extension [String: Place] {
     /// Remembers under `key` where `setting` was written, in place of what another document said.
     mutating func note<Target>(_ setting: Setting<Target>, under key: String) {
         let own = key + setting.name
-        for known in keys where known == own || known.hasPrefix(own + ".") { self[known] = nil }
+        if self[own] != nil {
+            for known in keys where known.hasPrefix(own + ".") { self[known] = nil }
+        }
         self[own] = setting.place
         for (part, place) in setting.parts { self["\(own).\(part)"] = place }
     }

@@ -55,7 +55,7 @@ struct TrafficPolicyDocument {
         guard let group = kinds[reference.kind] else {
             fields.report.error(
                 "\(reference.kind) cannot be the target of a TrafficPolicy", at: fields.place,
-                remedy: Suggestion.remedy(for: reference.kind, in: kinds.keys))
+                remedy: "one of \(kinds.keys.sorted().joined(separator: ", "))")
             return nil
         }
         if fields.has("group"), reference.group != group {
