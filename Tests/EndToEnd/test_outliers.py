@@ -142,7 +142,7 @@ def test_timeouts_are_gateway_errors(detecting, proxy, client):
 def test_other_5xx_are_no_gateway_errors(detecting, proxy, client):
     a, b = detecting(consecutive5xx=0, consecutiveGatewayErrors=2)
     a.status = "500 No"
-    assert ask(client, 20).count(500) == 10
+    assert 8 <= ask(client, 20).count(500) <= 12  # each loop takes its own turns
     assert ejected(proxy) == 0
 
 
