@@ -58,7 +58,7 @@ def checked(request, proxy, upstream, h2_upstream, pki):
             documents += [config.authority("ca", pki), config.backend_tls("app-tls", "app", "upstream.internal", "ca")]
         settings = {"http": {"path": "/health"}, "interval": "200ms", "timeout": "150ms", "unhealthyThreshold": 2,
                     "healthyThreshold": 2, **check}
-        proxy.start([*documents, traffic_policy(healthCheck=settings, loadBalancer={"type": "ROUND_ROBIN"})],
+        proxy.start([*documents, traffic_policy("app", healthCheck=settings, loadBalancer={"type": "ROUND_ROBIN"})],
                     "--loops", "2")
         return both
     start.kind = kind
@@ -114,7 +114,7 @@ def test_statuses(checked, proxy, eventually):
 
 def backend_of(proxy, check, *ports, protocol=None):
     return [*config.simple(proxy.port, *ports, protocol=protocol),
-            traffic_policy(healthCheck={"interval": "200ms", "timeout": "150ms", "unhealthyThreshold": 2, **check})]
+            traffic_policy("app", healthCheck={"interval": "200ms", "timeout": "150ms", "unhealthyThreshold": 2, **check})]
 
 
 def test_an_endpoint_that_hangs_is_unhealthy(proxy, upstream, client, eventually):

@@ -40,7 +40,7 @@ def gated(request, proxy, upstream, h2_upstream, closing):
         servers = [upstream(gate.http1) if kind == "h1" else h2_upstream(gate.http2) for _ in range(endpoints)]
         documents = config.simple(proxy.port, *(server.port for server in servers),
                                   protocol=None if kind == "h1" else config.H2C)
-        proxy.start([*documents, traffic_policy(connectionLimits=limits, **(spec or {}))], *(arguments or ("--loops", "2")))
+        proxy.start([*documents, traffic_policy("app", connectionLimits=limits, **(spec or {}))], *(arguments or ("--loops", "2")))
         gate.ok = 0 if kind == "grpc" else 200
         gate.refused = 14 if kind == "grpc" else 503
         gate.servers = servers
@@ -146,7 +146,7 @@ def test_limits_follow_a_reload(gated, proxy, eventually):
     eventually(lambda: gate.inside == 1)
     protocol = None if gated.kind == "h1" else config.H2C
     plain = config.simple(proxy.port, gate.servers[0].port, protocol=protocol)
-    proxy.edit([*plain, traffic_policy(connectionLimits={"maxRequests": 3})])
+    proxy.edit([*plain, traffic_policy("app", connectionLimits={"maxRequests": 3})])
     eventually(lambda: proxy.metric("martlet_configuration_reloads_total", result="accepted") == 2)
     # The one that was let in before counts.
     crowd.send(2)
@@ -159,7 +159,7 @@ def test_limits_follow_a_reload(gated, proxy, eventually):
     eventually(lambda: gate.inside == 5)
     gate.let_go(5)
     eventually(lambda: gate.inside == 0)
-    proxy.edit([*plain, traffic_policy(connectionLimits={"maxRequests": 2})])
+    proxy.edit([*plain, traffic_policy("app", connectionLimits={"maxRequests": 2})])
     eventually(lambda: proxy.metric("martlet_configuration_reloads_total", result="accepted") == 4)
     crowd.send(2)
     eventually(lambda: gate.inside == 2)
@@ -198,7 +198,7 @@ def connections(proxy, upstream, closing):
         closing.callback(gate.open)
         gate.servers = [upstream(gate.http1) for _ in range(endpoints)]
         documents = config.simple(proxy.port, *(server.port for server in gate.servers))
-        proxy.start([*documents, traffic_policy(connectionLimits=limits)], *arguments)
+        proxy.start([*documents, traffic_policy("app", connectionLimits=limits)], *arguments)
 
         def ask():
             with Connection.to(proxy.port, timeout=20) as connection:
