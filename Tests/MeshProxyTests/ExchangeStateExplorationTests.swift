@@ -204,8 +204,8 @@ import Testing
         if after.seen.endings > 1 { return "ended twice" }
         if after.isOver != (after.seen.endings == 1) { return "over and ended differ" }
         if event == .lose && !after.isOver { return "goes on without a client" }
-        return ending(event, action, before, after) ?? replay(event, action, before) ?? retry(event, action, before, after)
-            ?? trailers(action, before) ?? leaving(event, after)
+        return ending(event, action, before, after) ?? replay(event, action, before)
+            ?? retry(event, action, before, after) ?? trailers(action, before) ?? leaving(event, after)
     }
 
     private func ending(
