@@ -424,6 +424,7 @@ def test_explain_shows_which_policy_a_setting_comes_from(directory):
     assert settings["rule", "timeouts.idle"] == ("9s", at("    idle: 9s"))
     assert settings["rule", "retry.attempts"] == ("2", at("    attempts: 2"))
     assert settings["rule", "retry.on"] == ("connect-failure refused-stream", "default")
+    assert settings["rule", "replay"] == ("at most 2, of what no endpoint has processed", "always")
     assert settings["backend default/Backend/canary", "retryBudget.percent"] == ("7", at("    percent: 7"))
     # Both backends of the other rule, of which only one has an idle timeout.
     groups = {(one["group"], one["name"]): one["value"]

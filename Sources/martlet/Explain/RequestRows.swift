@@ -60,6 +60,7 @@ private struct RequestRows {
         add("timeouts.request", Self.text(timeouts.request), owner(rule.timeouts.request != nil))
         add("timeouts.backendRequest", Self.text(timeouts.backendRequest), owner(rule.timeouts.backendRequest != nil))
         add("timeouts.idle", Self.text(timeouts.idle), owner(rule.timeouts.idle != nil))
+        rows.append(Row(name: "replay", value: "at most 2, of what no endpoint has processed", origin: "always"))
         retry(owner(rule.retry != nil))
         let limits = owner(!rule.rateLimits.isEmpty)
         for (index, limit) in policy.rateLimits.enumerated() {
