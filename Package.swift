@@ -25,7 +25,9 @@ let package = Package(
         // For the package in Fuzz.
         .library(
             name: "MartletParsers",
-            targets: ["MeshCore", "MeshHTTP", "MeshHTTP2", "MeshNet", "MeshTLS", "MeshModel", "MeshGatewayAPI"]),
+            targets: [
+                "MeshCore", "MeshHTTP", "MeshHTTP2", "MeshNet", "MeshTLS", "MeshModel", "MeshGatewayAPI", "MeshTraffic",
+            ]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -104,7 +106,9 @@ let package = Package(
         // The fuzz targets' sources, which the package in Fuzz has too, and a replay of their corpus.
         .testTarget(
             name: "FuzzReplayTests",
-            dependencies: ["MeshCore", "MeshHTTP", "MeshHTTP2", "MeshNet", "MeshTLS", "MeshModel", "MeshGatewayAPI"],
+            dependencies: [
+                "MeshCore", "MeshHTTP", "MeshHTTP2", "MeshNet", "MeshTLS", "MeshModel", "MeshGatewayAPI", "MeshTraffic",
+            ],
             path: "Fuzz",
             exclude: ["Package.swift", "README.md", "Dictionaries", "CFuzzer", "Driver", "Corpus", "Failures"],
             sources: ["Targets", "Replay"],

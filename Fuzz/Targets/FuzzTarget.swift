@@ -9,6 +9,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case yaml
     case snapshot
     case regex
+    case policyFields = "policy-fields"
 
     /// Runs the parser on `input` and checks what must hold of its result.
     ///
@@ -24,6 +25,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         case .yaml: try YAMLTarget.run(input)
         case .snapshot: try SnapshotTarget.run(input)
         case .regex: try RegexTarget.run(input)
+        case .policyFields: try PolicyFieldsTarget.run(input)
         }
     }
 
