@@ -16,6 +16,8 @@ final class Worker: LoopHooks {
     let isKeeper: Bool
     /// Whether the proxy has too much to do, as this loop sees it.
     var overload = OverloadState()
+    /// Mirrored copies that are on their way.
+    var mirrorsInFlight = 0
     private var monitor: OverloadMonitor!
     private(set) var configuration: LoopConfiguration!
     private(set) var isDraining = false

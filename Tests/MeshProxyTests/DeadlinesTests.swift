@@ -125,6 +125,31 @@ import Testing
         expectPasses(deadlines, .idleTimeout, after: 10 * Self.second, isTunnel: true)
     }
 
+    /// Whatever was set before: a timer that is armed for what is never looked at fires at every turn of the loop.
+    @Test func aTunnelIsLookedAtForItsSilenceOnly() {
+        var deadlines = deadlines(
+            idle: .seconds(10), rate: 100, isPaced: true, request: .seconds(1), attempt: .seconds(1))
+        deadlines.limitTries(to: Self.second / 2)
+        deadlines.limitCall(to: Self.second)
+        deadlines.attempt(now: at(0))
+        deadlines.alarm(at: at(Self.second))
+        deadlines.tunnelBegan()
+        #expect(deadlines.next(now: at(2 * Self.second)) == at(10 * Self.second))
+        expectPasses(deadlines, .idleTimeout, after: 10 * Self.second, isTunnel: true)
+        let due = deadlines.isDue(now: at(2 * Self.second))
+        #expect(!due)
+        deadlines.linger(now: at(3 * Self.second))
+        #expect(deadlines.next(now: at(3 * Self.second)) == at(4 * Self.second))
+    }
+
+    @Test func silenceCanBeShortenedOnly() {
+        var deadlines = deadlines(idle: .seconds(10))
+        deadlines.limitSilence(to: 20 * Self.second)
+        #expect(deadlines.next(now: at(0)) == at(10 * Self.second))
+        deadlines.limitSilence(to: 2 * Self.second)
+        expectPasses(deadlines, .idleTimeout, after: 2 * Self.second)
+    }
+
     @Test func halfATunnelLingersForASecond() {
         var long = deadlines(idle: .seconds(10))
         long.linger(now: at(4 * Self.second))

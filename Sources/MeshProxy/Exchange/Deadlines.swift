@@ -65,6 +65,9 @@ struct Deadlines {
         }
     }
 
+    /// Silence may last for so many nanoseconds, if not for less.
+    mutating func limitSilence(to nanoseconds: UInt64) { idle = min(idle, nanoseconds) }
+
     /// The caller of a gRPC method waits for so many nanoseconds.
     mutating func limitCall(to nanoseconds: UInt64) { call = started.advanced(byNanoseconds: nanoseconds) }
 
@@ -100,6 +103,14 @@ struct Deadlines {
         } else if tryLimit != .max {
             attempt = attemptLimit == .max ? .never : attemptStarted.advanced(byNanoseconds: attemptLimit)
         }
+    }
+
+    /// The exchange is a tunnel from here on: nothing but silence ends it, and nothing else is waited for.
+    mutating func tunnelBegan() {
+        responseBegan(isStream: true)
+        call = .never
+        wake = .never
+        isPaced = false
     }
 
     /// True if there is an end that ``responseBegan(isStream:)`` could take away.

@@ -9,6 +9,12 @@ import MeshTraffic
 /// that the client waits for lets go of its own attempt and takes that one over; when the other answers first, or the
 /// client goes, the copy ends. An attempt that fails waits for the other.
 extension Exchange {
+    /// An attempt starts: looks at it again when a second one beside it is due.
+    func setHedgeAlarm() {
+        guard let rule = plan?.retry, rule.hedgeDelay != .max else { return }
+        deadlines.alarm(at: worker.loop.now.advanced(byNanoseconds: rule.hedgeDelay))
+    }
+
     /// Nothing has come back for as long as a policy allows: asks another endpoint too, if that costs no more than a
     /// retry may.
     func startHedge() {
@@ -57,15 +63,20 @@ extension Exchange {
     /// The copy's head is there: true if it was the first, and its attempt is the original's now.
     func winsHedge() -> Bool {
         guard let hedged, response.status >= 200 else { return false }
-        if !hedged({ $0.takeOver(self) }) { perform(state.lose()) }
+        if !hedged({ $0.takeOver(self) }) { giveUp() }
         return true
     }
 
     /// Makes the attempt of `copy` this exchange's own, which goes on with its head.
     private func takeOver(_ copy: Exchange) -> Bool {
         guard state.phase == .awaiting || state.phase == .pausing, copy.state.requestSent else { return false }
-        if !retrying.isPutAside { finishAttempt(status: 0) }
-        detachUpstream()
+        if retrying.isPutAside {
+            detachUpstream(outcomeOfResponse)
+        } else {
+            // It was slower than the other, and may have failed before; it is not known to have failed now.
+            finishAttempt(status: 0, isGivenUp: true)
+            detachUpstream()
+        }
         retrying.isPutAside = false
         heldCause = nil
         state.attempt()
@@ -99,6 +110,12 @@ extension Exchange {
         return true
     }
 
+    /// This exchange is a copy that nobody waits for any more, which is not its endpoint's failure.
+    func giveUp() {
+        account.wasCutOff = true
+        perform(state.lose())
+    }
+
     /// The copy is over, and did not win: if this exchange waited for it, it is where it was before.
     private func hedgeEnded() {
         hedge = nil
@@ -120,7 +137,7 @@ extension Exchange {
         if let copy = hedge {
             hedge = nil
             copy.hedged = nil
-            copy.perform(copy.state.lose())
+            copy.giveUp()
         }
         if let original = hedged {
             hedged = nil

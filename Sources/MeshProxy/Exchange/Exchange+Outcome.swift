@@ -19,10 +19,7 @@ extension Exchange {
     }
 
     /// True if the proxy has so much to do that a request of this priority is refused.
-    func isShed(_ rule: CompiledRule) -> Bool {
-        let ofBackend = configuration?.backends[backend].backend.model.policy.priority
-        return worker.overload.refuses(rule.policy.priority ?? ofBackend ?? .normal)
-    }
+    var isShed: Bool { worker.overload.refuses(plan?.priority ?? .normal) }
 }
 
 extension AttemptOutcome {

@@ -79,12 +79,12 @@ extension Exchange {
     }
 
     /// Tells the balancer how the attempt went, whose final head had `status`, 0 if none came. What the client broke off
-    /// says nothing.
-    func observe(_ pool: EndpointPool, status: Int) {
+    /// says nothing; an attempt that was given up for a quicker one took so long at least.
+    func observe(_ pool: EndpointPool, status: Int, isGivenUp: Bool) {
         if status == 0 && account.wasCutOff { return }
         let latency =
             account.firstByte > 0 ? account.firstByte : worker.loop.now.nanoseconds(since: account.attemptStarted)
-        pool.observe(latency: latency, failed: status == 0 || status == 429 || status >= 500 || isGRPCFailure)
+        pool.observe(latency: latency, failed: status == 0 && !isGivenUp || status == 429 || status >= 500 || isGRPCFailure)
     }
 
     /// UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE, DATA_LOSS.

@@ -13,6 +13,8 @@ extension Exchange {
     /// There may be room for the attempt that waits; false if there is none.
     func waitIsOver(_ ticket: PendingTicket, _ pool: BackendPool) -> Bool {
         deadlines.attempt(now: worker.loop.now)
+        setHedgeAlarm()
+        rearm()
         account.attemptAdmitted(at: worker.loop.now)
         return attach(pool, fresh: ticket.fresh, avoiding: ticket.tried)
     }

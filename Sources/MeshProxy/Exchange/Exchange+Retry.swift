@@ -88,6 +88,24 @@ extension Exchange {
         configuration?.backends[backend].endRetry()
     }
 
+    /// True if the budget has no place for the replay that `failure` asks for: endpoints that refuse streams or
+    /// connections must not make two requests of each. The end of an idle connection is nobody's trouble, and free.
+    func isReplayRefused(_ failure: ExchangeState.Failure) -> Bool {
+        switch failure {
+        case .unprocessed: break
+        case .staleConnection, .failed: return false
+        }
+        // The request has its place already.
+        guard !retrying.hasPermit, let pool = configuration?.backends[backend] else { return false }
+        if let refusal = pool.beginRetry() {
+            worker.metrics.upstreamRetry(
+                backend: pool.metricsSlot, refusal == .limit ? .refusedByLimit : .refusedByBudget)
+            return true
+        }
+        retrying.hasPermit = true
+        return false
+    }
+
     /// The wait is over.
     func attemptAgain() {
         // What did not come by now of the response before is not waited for.
@@ -169,6 +187,9 @@ extension Exchange {
         downstream.sendBody()
         return true
     }
+
+    /// Commits, if there is anything to let go of.
+    func commitIfNeeded() { if plan != nil || retrying.hasPermit { commit() } }
 
     /// The response goes to the client: nothing can be tried again from here on.
     func commit() {

@@ -34,6 +34,8 @@ final class Exchange: TimerNode {
     var ticket: PendingTicket?
     /// A mirrored copy belongs to nobody: it keeps itself until it is over.
     var keepsItself: Exchange?
+    /// It is a copy for a mirror, and not one beside a slow attempt.
+    var isMirror = false
     /// The configuration that this exchange began with, to its end.
     var configuration: LoopConfiguration?
     var served: ServedListener?
@@ -44,7 +46,7 @@ final class Exchange: TimerNode {
     var backend = -1
     var placement = ExchangePlacement()
     var upgrade = Upgrade.none
-    var mirrors: [Exchange] = []
+    var mirrors: [MirroredCopy] = []
     var deadlines = Deadlines()
     var account = ExchangeAccount()
     /// What policies say of this request; nil: nothing.
@@ -154,7 +156,7 @@ final class Exchange: TimerNode {
         }
         account.slot = configuration?.slot(listener: listener, rule: rule, share: share) ?? account.slot
         plan = configuration?.snapshot.plans.plan(listener: listener, rule: rule, share: share)
-        if worker.overload.level > 0 && isShed(compiled) { return answer(.overloaded) }
+        if worker.overload.level > 0 && isShed { return answer(.overloaded) }
         admit(compiled.filters.mirrors, own.mirrors)
     }
 
@@ -176,9 +178,7 @@ final class Exchange: TimerNode {
         state.attempt()
         if state.attempts > 1 { rewind() }
         deadlines.attempt(now: worker.loop.now)
-        if let rule = plan?.retry, rule.hedgeDelay != .max {
-            deadlines.alarm(at: worker.loop.now.advanced(byNanoseconds: rule.hedgeDelay))
-        }
+        setHedgeAlarm()
         rearm()
         account.attempt(at: worker.loop.now)
         attach(pool, fresh: fresh, avoiding: tried)
@@ -264,7 +264,7 @@ final class Exchange: TimerNode {
             return requestFailed(.bodyTooLarge)
         }
         if retrying.isKeeping { keep(count) }
-        for mirror in mirrors { mirror.mirrorBody(of: self, count) }
+        for mirror in mirrors { mirror.current?.mirrorBody(of: self, count) }
         upstream.sendBody()
     }
 
@@ -276,7 +276,7 @@ final class Exchange: TimerNode {
         requestBody.end()
         if state.phase == .tunnel { linger() }
         if !hasTrailers { requestTrailers.reset() }
-        for mirror in mirrors { mirror.requestEnded(hasTrailers: false) }
+        for mirror in mirrors { mirror.current?.requestEnded(hasTrailers: false) }
         upstream.sendBody()
     }
 
@@ -331,7 +331,7 @@ final class Exchange: TimerNode {
 
     func forwardHead() {
         if deadlines.hasEnd { deadlines.responseBegan(isStream: isEventStream) }
-        if plan != nil { commit() }
+        commitIfNeeded()
         response.removeHopByHop()
         if upgrade.isWanted { declineUpgrade() }
         if let compiled = compiledRule {
@@ -435,6 +435,11 @@ final class Exchange: TimerNode {
         if state.phase == .pausing { return detachUpstream(outcomeOfResponse) }
         finishAttempt(status: 0)
         let isIdempotent = request.method.isIdempotent
+        if state.mayReplay(failure, isIdempotent: isIdempotent), isReplayRefused(failure) {
+            detachUpstream(AttemptOutcome(failure))
+            if !answersWithKept(failure.reason) { perform(state.answer(failure.reason)) }
+            return
+        }
         if plan?.retry != nil && !state.mayReplay(failure, isIdempotent: isIdempotent) {
             if let cause = RetryCause(failure), tryAgain(cause) { return detachUpstream(AttemptOutcome(failure)) }
             detachUpstream(AttemptOutcome(failure))
@@ -488,6 +493,8 @@ final class Exchange: TimerNode {
     }
 
     private func openTunnel() {
+        deadlines.tunnelBegan()
+        commitIfNeeded()
         upgrade.complete(request: request, response: response)
         tellPlacement()
         downstream.openTunnel(response)
@@ -552,7 +559,7 @@ final class Exchange: TimerNode {
     /// Lets go of both sides, accounts, and is new.
     private func finish(_ side: DownstreamSide) {
         if !retrying.isPutAside { finishAttempt(status: account.status) }
-        if plan != nil { commit() }
+        commitIfNeeded()
         let attempt = upstream
         let reusable = state.leftCleanly
         upstream = .none
@@ -563,7 +570,7 @@ final class Exchange: TimerNode {
         record(side)
         let copies = mirrors
         mirrors = []
-        for mirror in copies { mirror.mirroredEnded() }
+        for mirror in copies { mirror.current?.mirroredEnded() }
         requestBody.reset()
         responseBody.reset()
         configuration = nil
@@ -586,15 +593,17 @@ final class Exchange: TimerNode {
         side.exchangeEnded()
         if let itself = keepsItself {
             keepsItself = nil
+            if isMirror { worker.mirrorsInFlight &-= 1 }
+            isMirror = false
             worker.release(itself)
         }
     }
 
-    /// Counts the attempt for its backend; `status` 0 if no final head came.
-    func finishAttempt(status: Int) {
+    /// Counts the attempt for its backend; `status` 0 if no final head came. `isGivenUp`: because it was not waited for.
+    func finishAttempt(status: Int, isGivenUp: Bool = false) {
         guard let pool = endpoint else { return }
         pool.attemptFinished(status: status, nanoseconds: worker.loop.now.nanoseconds(since: account.attemptStarted))
-        observe(pool, status: status)
+        observe(pool, status: status, isGivenUp: isGivenUp)
     }
 
     var metricsListener: Int { configuration?.listenerSlot(listener) ?? -1 }

@@ -88,7 +88,8 @@ extension BackendPool {
             }
             return .waiting
         }
-        let most = backend.limits.maxPendingRequests
+        // A copy takes no place that a request could have.
+        let most = exchange.isMirror ? 0 : backend.limits.maxPendingRequests
         guard most > 0, share.waiting.open(limit: most) else {
             let reason = most > 0 ? Reason.upstreamPendingLimit : limit
             worker.metrics.upstreamRefused(backend: metricsSlot, reason)
