@@ -69,6 +69,11 @@ final class HTTP2Downstream: Conversation {
         connection { $0.setDirty() }
     }
 
+    /// The stream is gone, and with it what was to be reset.
+    fileprivate func forget(_ stream: HTTP2DownstreamStream) {
+        if !cut.isEmpty { cut.removeAll { $0.id == stream.id } }
+    }
+
     private func resetCutStreams() {
         for (link, id) in cut { link { if $0.id == id { session.reset($0, code: HTTP2Code.internalError) } } }
         cut.removeAll()
@@ -223,7 +228,10 @@ final class HTTP2DownstreamStream: HTTP2Stream {
             }
         }
         exchangeEnded()
-        downstream { $0.streamEnded() }
+        downstream {
+            $0.forget(self)
+            $0.streamEnded()
+        }
         link = nil
         worker { $0.release(self) }
     }

@@ -18,6 +18,13 @@ extension Exchange {
         AttemptOutcome(status: account.status, grpcStatus: account.grpcStatus)
     }
 
+    /// A stream may last for hours: what its beginning says of a half-open endpoint is enough to bring it back.
+    func settleProbe() {
+        guard admission.contains(.probe), let endpoint else { return }
+        admission.remove(.probe)
+        endpoint.giveBack(.probe, AttemptResult(outcome: outcomeOfResponse))
+    }
+
     /// True if the proxy has so much to do that a request of this priority is refused.
     var isShed: Bool { worker.overload.refuses(plan?.priority ?? .normal) }
 }

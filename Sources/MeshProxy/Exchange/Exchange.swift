@@ -331,6 +331,7 @@ final class Exchange: TimerNode {
 
     func forwardHead() {
         if deadlines.hasEnd { deadlines.responseBegan(isStream: isEventStream) }
+        if admission.contains(.probe) && isEventStream { settleProbe() }
         commitIfNeeded()
         response.removeHopByHop()
         if upgrade.isWanted { declineUpgrade() }
@@ -365,6 +366,7 @@ final class Exchange: TimerNode {
     /// A gRPC stream begins with its first message: a head alone is no answer yet.
     private func messageArrived() {
         if deadlines.hasEnd && request.flags.contains(.grpc) { deadlines.responseBegan(isStream: true) }
+        if admission.contains(.probe) && request.flags.contains(.grpc) { settleProbe() }
         state.receiveBody()
     }
 
@@ -495,6 +497,7 @@ final class Exchange: TimerNode {
     private func openTunnel() {
         deadlines.tunnelBegan()
         commitIfNeeded()
+        settleProbe()
         upgrade.complete(request: request, response: response)
         tellPlacement()
         downstream.openTunnel(response)

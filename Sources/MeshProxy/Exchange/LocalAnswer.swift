@@ -78,6 +78,8 @@ enum LocalAnswer {
         _ head: MessageHead, _ body: BodyPipe, _ bytes: [UInt8], type: StaticString, _ request: MessageHead,
         _ pools: BufferPools
     ) {
+        // RFC 9110 §15.3.5, §15.3.6, §15.4.5: no content, and none is expected. A fault may ask for such a status.
+        if head.status == 204 || head.status == 205 || head.status == 304 { return }
         head.append(.contentType, value: type.bytes)
         head.append(.contentLength, value: Array(String(bytes.count).utf8).span)
         guard request.method != .head, !bytes.isEmpty else { return }

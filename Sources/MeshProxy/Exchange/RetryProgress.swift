@@ -38,6 +38,7 @@ final class KeptResponse {
     let body: BodyPipe
     /// All of it is here.
     private(set) var isComplete = false
+    private var isDropped = false
 
     /// The largest body that is kept, and the most that is read of a response that nobody gets, bytes.
     static let limit = 16 * 1024
@@ -49,6 +50,7 @@ final class KeptResponse {
         head.copy(from: response)
         trailers.reset()
         body.reset()
+        isDropped = false
         isComplete = response.bodyLength == .none
     }
 
@@ -61,11 +63,12 @@ final class KeptResponse {
     /// The last byte is here.
     func end(_ trailers: MessageHead?) {
         if let trailers { self.trailers.copy(from: trailers) }
-        isComplete = true
+        isComplete = !isDropped
     }
 
-    /// It is not to be used.
+    /// It is not to be used, whatever still comes of it.
     func drop() {
+        isDropped = true
         isComplete = false
         body.reset()
     }

@@ -265,7 +265,8 @@ final class TLSTransport {
     /// What the access log says of this connection; made when first asked for.
     func facts() -> TLSFacts? {
         if known == nil && session.isEstablished {
-            let peer = session.peerCertificate.map(\.facts).map {
+            // A certificate that nobody vouches for names nobody.
+            let peer = session.peerCertificate.flatMap { $0.isVerified ? $0.facts : nil }.map {
                 $0.spiffeID ?? $0.uris.first ?? $0.dnsNames.first ?? ""
             }
             known = TLSFacts(

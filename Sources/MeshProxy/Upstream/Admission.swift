@@ -101,7 +101,11 @@ extension BackendPool {
             _ = share.probeEnded(probed, .none, now: worker.loop.now)
             return nil
         }
-        let attachment = attach(exchange, to: endpoint, fresh: true, &taken)
+        var attachment = attach(exchange, to: endpoint, fresh: true, &taken)
+        if case .failed(.upstreamConnectionLimit, _) = attachment, giveUpIdleConnection(besides: endpoint) {
+            // Else an endpoint would stay out for as long as the others keep all connections that there may be.
+            attachment = attach(exchange, to: endpoint, fresh: true, &taken)
+        }
         switch attachment {
         case .http1, .http2:
             taken.remove(.watched)

@@ -63,6 +63,8 @@ final class BackendPool {
         if !connectionsStay {
             for endpoint in endpoints { endpoint.retire() }
             endpoints = []
+            // Their requests are not counted out any more: the new ones begin at none.
+            updateBalancer([])
         }
         for endpoint in endpoints { endpoint.backend = backend }
         refresh()
@@ -108,11 +110,13 @@ final class BackendPool {
     func namesChanged() { refresh() }
 
     private func replaceEndpoints(_ wanted: [(address: SocketAddress, endpoint: Endpoint)]) {
+        var seen: Set<SocketAddress> = []
         var old: [SocketAddress: EndpointPool] = [:]
         for endpoint in endpoints { old[endpoint.address] = endpoint }
         var fresh: [EndpointPool] = []
         var balanced: [BalancedEndpoint] = []
-        for (address, model) in wanted where model.weight > 0 {
+        // Two names may lead to one address, which is one endpoint: the first that is written counts.
+        for (address, model) in wanted where model.weight > 0 && seen.insert(address).inserted {
             let endpoint = old.removeValue(forKey: address) ?? EndpointPool(address, backend, owner: self)
             endpoint.weight = model.weight
             balanced.append(
@@ -125,6 +129,8 @@ final class BackendPool {
         endpoints = fresh
         updateBalancer(balanced)
         availabilityChanged()
+        // There may be room now: limits may have been raised, and endpoints added.
+        if queue.count > 0 { worker.wakeLater(self) }
         keeper?.follow(fresh)
     }
 

@@ -74,6 +74,8 @@ final class HTTP2Upstream: Conversation {
 
     /// A stream ended.
     func streamEnded() {
+        // Not before now, with a stream that was reset: its place counts until the frame has left.
+        pool { $0.slotFreed() }
         guard session.openStreamCount == 0 else { return }
         if isLeaving || served >= requestLimit { return leaveNow() }
         if establishing == nil { arm(pool { $0.backend.idleTimeout }) }

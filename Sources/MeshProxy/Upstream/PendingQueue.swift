@@ -117,8 +117,11 @@ extension BackendPool {
         }
     }
 
-    private func giveUpIdleConnection() {
-        for endpoint in endpoints where endpoint.closeOneIdle() { return }
+    /// Closes an idle connection, of another endpoint than `wanted`; false if there is none.
+    @discardableResult
+    func giveUpIdleConnection(besides wanted: EndpointPool? = nil) -> Bool {
+        for endpoint in endpoints where endpoint !== wanted && endpoint.closeOneIdle() { return true }
+        return false
     }
 
     /// Something that is limited has become free. Another loop's turn comes at least every other time.
@@ -129,7 +132,10 @@ extension BackendPool {
         if wakesOthers, let loop = share.loopThatWaits(besides: worker) {
             let share = share
             loop.post { worker in
-                for pool in worker.configuration.backends where pool.share === share { pool.wakeWaiters() }
+                // Who waited may have left meanwhile: then it is handed on.
+                for pool in worker.configuration.backends where pool.share === share {
+                    if pool.queue.count > 0 { pool.wakeWaiters() } else { pool.slotFreed() }
+                }
             }
             // A request's slot is theirs; a connection stays with this loop as long as somebody here waits.
             if backend.limits.maxConnections == nil && backend.limits.endpoint.maxConnections == nil { return }

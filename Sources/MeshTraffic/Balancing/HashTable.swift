@@ -16,6 +16,8 @@ struct HashTable {
     /// The endpoint of each point or slot.
     private let owners: ContiguousArray<Int32>
 
+    /// Points of a ring at most, whatever its size: 24 MiB while it is made, 12 after.
+    private static let pointLimit = 1_048_576.0
     /// So many places are tried for one key before it is looked for in another way.
     static let probes = 32
 
@@ -66,7 +68,7 @@ struct HashTable {
         guard heaviest > 0 else { return HashTable() }
         let equals = entries.reduce(0.0) { $0 + Double(max($1.weight, 0)) } / heaviest
         var most = Double(max(size / 8, 1))
-        while most > 1, most * equals > Double(max(size, 1)) * 64 { most = (most / 2).rounded(.up) }
+        while most > 1, most * equals > min(Double(max(size, 1)) * 64, pointLimit) { most = (most / 2).rounded(.up) }
         var points: [(point: UInt64, identity: UInt64, index: Int32)] = []
         for entry in entries where entry.weight > 0 {
             let count = max(1, Int((Double(entry.weight) / heaviest * most).rounded()))
