@@ -37,6 +37,37 @@ import Testing
         #expect(head.values("x-forwarded-for") == [expected])
     }
 
+    /// Limits and balancers that go by address mean the client, not the proxy in front.
+    @Test(arguments: [
+        (0, "10.0.0.1", "192.0.2.7"),
+        (1, "10.0.0.1", "10.0.0.1"),
+        (1, "10.0.0.1, 10.0.0.2", "10.0.0.2"),
+        (2, "10.0.0.1 ,10.0.0.2", "10.0.0.1"),
+        (3, "10.0.0.1, 10.0.0.2", "10.0.0.1"),
+        (1, "2001:db8::1", "2001:db8::1"),
+        (1, "10.0.0.1:4711", "10.0.0.1"),
+        (1, "[2001:db8::1]:4711", "2001:db8::1"),
+        (1, "fe80::1%lo", "192.0.2.7"),
+        (1, "unknown", "192.0.2.7"),
+        (1, "", "192.0.2.7"),
+    ])
+    func theClientIsWhomTrustedHopsName(hops: Int, field: String, expected: String) throws {
+        let head = request("/", [("X-Forwarded-For", field)])
+        let origin = try origin(.edge, trustedHops: hops)
+        try forward(head, origin)
+        let peer = try #require(SocketAddress(ip: "192.0.2.7", port: 4711))
+        let connection = Connection(fd: -1, peer: peer, worker: worker)
+        #expect(ForwardedFields.client(of: head, origin, connection).host == expected)
+    }
+
+    @Test func withoutAFieldOrAtASidecarThePeerIsTheClient() throws {
+        let peer = try #require(SocketAddress(ip: "192.0.2.7", port: 4711))
+        let connection = Connection(fd: -1, peer: peer, worker: worker)
+        let named = request("/", [("X-Forwarded-For", "10.0.0.1")])
+        #expect(ForwardedFields.client(of: named, try origin(.sidecar), connection) == peer)
+        #expect(ForwardedFields.client(of: request("/", []), try origin(.edge, trustedHops: 1), connection) == peer)
+    }
+
     @Test func sidecarKeepsAll() throws {
         let head = request(
             "/",

@@ -12,7 +12,18 @@ final class StreamTunnel {
     private var downstream: Link<TunnelEnd>?
     private var upstream: Link<TunnelEnd>?
     private let worker: Worker
-    private let pool: EndpointPool?
+    private let backend: BackendPool?
+    /// Where the latest attempt to connect went.
+    private var pool: EndpointPool?
+    private var tried = TriedEndpoints()
+    private var attempts = 0
+    private var attemptStarted = Instant.never
+    /// What outlier detection is to learn of the attempt.
+    private var admission: Admission = []
+    /// The endpoint's balancer counts the tunnel.
+    private var isCounted = false
+    /// What the client sent before there was a connection to send it on.
+    private var early: OutputQueue
     private let listenerSlot: Int
     private let slot: Int
     private let started: Instant
@@ -28,37 +39,33 @@ final class StreamTunnel {
         on connection: Connection, _ served: ServedListener, section: Int, serverName: String, listener: ListenerSource
     ) -> Conversation {
         let worker = connection.worker
-        var pool: EndpointPool?
+        var backend: BackendPool?
         var slot = -1
         var reason: Reason?
         if let split = served.table.streamRoute(section: section, serverName: Array(serverName.utf8).span) {
             switch split.choose(worker.random.next()) {
             case .none: reason = .backendNotConfigured
             case .notValid: reason = .backendNotValid
-            case .backend(let index, let share):
-                let backend = listener.configuration.backends[index]
+            case .backend(let index, _):
+                backend = listener.configuration.backends[index]
                 slot = listener.configuration.streamSlot(listener: listener.index, backend: index)
-                _ = share
-                switch backend.pick(key: backend.requestHash == nil ? nil : connection.peer.placementKey) {
-                case .success(let endpoint): pool = endpoint
-                case .failure(let failure): reason = failure.reason
-                }
             }
         } else {
             reason = .routeNotFound
         }
-        let tunnel = StreamTunnel(connection, served, pool, slot: slot)
+        let tunnel = StreamTunnel(connection, served, backend, slot: slot)
         let end = TunnelEnd(connection, tunnel, isDownstream: true)
         tunnel.downstream = Link(end)
         tunnel.reason = reason
         worker.metrics.exchangeStarted(listener: tunnel.listenerSlot)
-        tunnel.connect(client: connection)
+        if !tunnel.connect(client: connection) { worker.resume(connection) }
         return end
     }
 
-    private init(_ connection: Connection, _ served: ServedListener, _ pool: EndpointPool?, slot: Int) {
+    private init(_ connection: Connection, _ served: ServedListener, _ backend: BackendPool?, slot: Int) {
         worker = connection.worker
-        self.pool = pool
+        self.backend = backend
+        early = OutputQueue(pools: worker.pools)
         self.slot = slot
         listenerSlot = connection.listenerSlot
         started = worker.loop.now
@@ -66,24 +73,121 @@ final class StreamTunnel {
         idle = served.limits.streamIdleTimeout.nanoseconds
     }
 
-    private func connect(client: Connection) {
-        guard let pool else { return worker.resume(client) }
-        switch pool.connect(client: client) {
-        case .failed(let failure):
-            reason = failure
-            worker.resume(client)
-        case .connection(let connection):
-            let end = TunnelEnd(connection, self, isDownstream: false)
-            upstream = Link(end)
-            end.isEstablishing = true
-            connection.speak(end)
-            pool.secure(connection)
-            worker.loop.schedule(
-                connection, at: worker.loop.now.advanced(byNanoseconds: pool.backend.connectTimeout.nanoseconds))
-            worker.loop.add(connection, [.readable, .writable, .peerClosed])
-            if !connection.isConnecting && connection.tls == nil { end.connected() }
+    // MARK: Connecting
+
+    /// How many endpoints are asked for a connection, those that are full aside.
+    private static let attemptLimit = 2
+
+    /// Begins a connection to an endpoint; if one refuses at once or has as many as it may have, to another. False if
+    /// there is none.
+    private func connect(client: Connection) -> Bool {
+        guard let backend else { return false }
+        var full: [Int] = []
+        defer { backend.setFull(full, false) }
+        while attempts < Self.attemptLimit {
+            let chosen: EndpointPool
+            switch backend.placeTunnel(key: backend.key(of: client), avoiding: tried, probes: full.isEmpty) {
+            case .failure(let failure):
+                reason = reason ?? failure.reason
+                return false
+            case .success(let place):
+                if tried.contains(place.endpoint.index) {
+                    place.endpoint.giveBack(place.admission, AttemptResult())
+                    return false
+                }
+                chosen = place.endpoint
+                admission = place.admission
+            }
+            pool = chosen
+            attemptStarted = worker.loop.now
+            switch chosen.connect(client: client) {
+            case .connection(let connection):
+                attempts &+= 1
+                reason = nil
+                begin(connection, chosen)
+                return true
+            case .failed(let failure):
+                reason = failure
+                settle(AttemptOutcome(failure))
+                if failure.isLimit {
+                    full.append(chosen.index)
+                    backend.setFull([chosen.index], true)
+                } else {
+                    attempts &+= 1
+                    tried.insert(chosen.index)
+                }
+            }
+        }
+        return false
+    }
+
+    private func begin(_ connection: Connection, _ pool: EndpointPool) {
+        pool.count()
+        isCounted = true
+        let end = TunnelEnd(connection, self, isDownstream: false)
+        upstream = Link(end)
+        end.isEstablishing = true
+        connection.speak(end)
+        pool.secure(connection)
+        worker.loop.schedule(
+            connection, at: worker.loop.now.advanced(byNanoseconds: pool.backend.connectTimeout.nanoseconds))
+        worker.loop.add(connection, [.readable, .writable, .peerClosed])
+        if !connection.isConnecting && connection.tls == nil { end.connected() }
+    }
+
+    /// The attempt to connect came to `outcome`.
+    private func settle(_ outcome: AttemptOutcome) {
+        if admission.isEmpty { return }
+        let taken = admission
+        admission = []
+        pool?.giveBack(taken, AttemptResult(outcome: outcome, started: attemptStarted))
+    }
+
+    private func uncount() {
+        guard isCounted else { return }
+        isCounted = false
+        pool?.detach()
+    }
+
+    /// The connection to the endpoint can be used: sends what the client said in the meantime.
+    func established(_ connection: Connection) {
+        pool?.observe(latency: worker.loop.now.nanoseconds(since: attemptStarted), failed: false)
+        settle(.success)
+        if early.isEmpty { return }
+        while !early.isEmpty { connection.output.append(early.takeFirst(upTo: .max)) }
+        connection.setDirty()
+    }
+
+    /// The connection to the endpoint could not be made: `end` is to be closed, and another endpoint is asked.
+    func failed(_ reason: Reason, _ end: TunnelEnd) {
+        self.reason = reason
+        pool?.connectFailed(reason)
+        pool?.observe(latency: worker.loop.now.nanoseconds(since: attemptStarted), failed: true)
+        settle(AttemptOutcome(reason))
+        uncount()
+        if let pool { tried.insert(pool.index) }
+        // A client that is gone needs none; one that has only said its last byte does.
+        guard upstream?.points(to: end) ?? false, let client = downstream else { return }
+        guard client({ $0.connection { connect(client: $0) } }) else { return }
+        upstream? { $0.takePlace(of: end) }
+    }
+
+    /// Bytes that wait for `end`.
+    func queuedBytes(for end: TunnelEnd) -> Int {
+        end.isEstablishing ? early.byteCount : end.connection { $0.queuedBytes }
+    }
+
+    /// Sends `slice` on its way to `end`.
+    func send(_ slice: consuming Slice, to end: TunnelEnd) {
+        if end.isEstablishing { return early.append(slice) }
+        var box: Slice? = consume slice
+        end.connection {
+            $0.output.append(box.take()!)
+            $0.setDirty()
         }
     }
+
+    // MARK: Moving
 
     /// True if there was no way to an endpoint: the client is to be closed.
     var isHopeless: Bool { upstream == nil }
@@ -101,14 +205,10 @@ final class StreamTunnel {
         }
     }
 
-    /// The connection to the endpoint could not be made.
-    func failed(_ reason: Reason) {
-        self.reason = reason
-        pool?.connectFailed(reason)
-    }
-
     /// `end` is closed: so is the other, after what is queued for it.
     func closed(_ end: TunnelEnd, reason: Reason?) {
+        // Another endpoint was asked in the place of this one.
+        if !end.isDownstream && upstream?.points(to: end) != true { return }
         self.reason = self.reason ?? reason
         let other = peer(of: end)
         if end.isDownstream { downstream = nil } else { upstream = nil }
@@ -119,6 +219,8 @@ final class StreamTunnel {
     private func finish() {
         guard !isOver else { return }
         isOver = true
+        settle(.none)
+        uncount()
         var record = ExchangeRecord(
             slot: slot, listener: listenerSlot, started: started, ended: worker.loop.now, version: nil)
         record.reason = reason
@@ -127,7 +229,7 @@ final class StreamTunnel {
         record.wasCutOff = reason != nil
         worker.record(record) { record in
             record.endpoint = pool?.text ?? []
-            record.attempts = pool == nil ? 0 : 1
+            record.attempts = pool == nil ? 0 : max(attempts, 1)
             record.client = client
         }
     }
@@ -152,19 +254,14 @@ final class TunnelEnd: Conversation {
 
     override var wantsInput: Bool {
         guard !inputEnded, let peer = tunnel.peer(of: self) else { return !inputEnded && peerGone }
-        return peer { $0.connection { $0.queuedBytes } } < Connection.highWatermark
+        return peer { tunnel.queuedBytes(for: $0) } < Connection.highWatermark
     }
 
     override func received(_ slice: consuming Slice) {
         let count = slice.count
         guard let peer = tunnel.peer(of: self) else { return }
         var box: Slice? = consume slice
-        peer {
-            $0.connection {
-                $0.output.append(box.take()!)
-                $0.setDirty()
-            }
-        }
+        peer { tunnel.send(box.take()!, to: $0) }
         tunnel.moved(count, from: self)
     }
 
@@ -186,6 +283,9 @@ final class TunnelEnd: Conversation {
         if inputEnded || peerGone { connection.shut() }
     }
 
+    /// This end is connected to another endpoint, because `other` could not be.
+    func takePlace(of other: TunnelEnd) { if other.outputEnded { endOutput() } }
+
     /// The other connection is closed.
     func peerIsGone() {
         peerGone = true
@@ -206,25 +306,26 @@ final class TunnelEnd: Conversation {
 
     private func established() {
         isEstablishing = false
+        connection { tunnel.established($0) }
         connection { $0.worker.loop.schedule($0, at: .never) }
         tunnel.peer(of: self)? { peer in peer.connection { $0.worker.resume($0) } }
         if outputEnded { connection { $0.setDirty() } }
     }
 
     override func handshakeFailed(_ failure: TLSFailure) {
-        tunnel.failed(.upstreamTlsFailed)
+        if isEstablishing { tunnel.failed(.upstreamTlsFailed, self) }
         connection { $0.shut() }
     }
 
     override func broke() {
-        if isEstablishing { tunnel.failed(.upstreamConnectFailed) }
+        if isEstablishing { tunnel.failed(.upstreamConnectFailed, self) }
         reason = isDownstream ? .downstreamClosed : .upstreamClosed
         connection { $0.shut() }
     }
 
     override func timerFired() {
         if isEstablishing {
-            tunnel.failed(.upstreamConnectTimeout)
+            tunnel.failed(.upstreamConnectTimeout, self)
         } else {
             reason = .idleTimeout
         }

@@ -54,8 +54,8 @@ extension Exchange {
     func isRefusedByRate(_ limiter: RateLimiter) -> Bool {
         let now = worker.loop.now
         let refusal: RateLimiter.Refusal? =
-            downstream.withOrigin { _, connection in
-                let (high, low) = connection.peer.ipv6Halves
+            downstream.withOrigin { origin, connection in
+                let (high, low) = ForwardedFields.client(of: request, origin, connection).ipv6Halves
                 let identity = connection.tls?.facts()?.peer ?? []
                 return limiter.refusal(
                     request, RateLimiter.Client(identity: identity.span, address: (high, low)), now: now)

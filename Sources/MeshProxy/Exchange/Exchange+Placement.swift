@@ -50,7 +50,9 @@ extension Exchange {
     /// The hash that the request is placed by in `pool`; nil if it may go anywhere.
     fileprivate func key(_ hash: RequestHash) -> UInt64? {
         if placement.cookieSource >= 0 { return RequestHash.key(ofCookie: placement.cookie) }
-        let client = hash.usesClient ? downstream.withOrigin { $1.peer.placementKey } ?? nil : nil
+        let client =
+            hash.usesClient
+            ? downstream.withOrigin { ForwardedFields.client(of: request, $0, $1).placementKey } ?? nil : nil
         switch hash.placement(of: request, client: client) {
         case .anywhere: return nil
         case .key(let key): return key

@@ -65,6 +65,38 @@ enum ForwardedFields {
         }
     }
 
+    /// Who asks, once the fields are written: the peer, or behind proxies that are believed whom the first of them
+    /// names.
+    static func client(of request: MessageHead, _ origin: DownstreamOrigin, _ connection: Connection) -> SocketAddress {
+        switch origin.role {
+        case .sidecar: return connection.peer
+        case .edge: if origin.trustedHops == 0 { return connection.peer }
+        }
+        guard let index = request.firstIndex(of: .xForwardedFor) else { return connection.peer }
+        let field = request.span(request[index].valueRange)
+        // Longer is no address.
+        guard let entry = firstEntry(field), entry.count <= 64 else { return connection.peer }
+        var text = ""
+        var at = entry.lowerBound
+        while at < entry.upperBound {
+            // Interfaces of others mean nothing here.
+            if field[at] == UInt8(ascii: "%") || field[at] >= 0x80 { return connection.peer }
+            text.unicodeScalars.append(Unicode.Scalar(field[at]))
+            at &+= 1
+        }
+        // Some proxies write the port too.
+        let withPort = text.hasPrefix("[") || text.contains(".") ? SocketAddress(text) : nil
+        return SocketAddress(ip: text, port: 0) ?? withPort ?? connection.peer
+    }
+
+    private static func firstEntry(_ field: Span<UInt8>) -> Range<Int>? {
+        var start = 0
+        while start < field.count, field[start] == 0x20 || field[start] == 0x09 { start &+= 1 }
+        var end = start
+        while end < field.count, field[end] != UInt8(ascii: ","), field[end] != 0x20 { end &+= 1 }
+        return start < end ? start..<end : nil
+    }
+
     private static let overwritten: [HeaderName] = [
         .xForwardedFor, .xForwardedProto, .xForwardedHost, .xForwardedPort, .forwarded, .xRealIp,
     ]

@@ -162,6 +162,31 @@ extension BackendPool {
         return attachment
     }
 
+    // MARK: Tunnels
+
+    /// What tunnels of the client behind `connection` are placed by; nil if they may go anywhere.
+    func key(of connection: Connection) -> UInt64? { requestHash == nil ? nil : connection.peer.placementKey }
+
+    /// The endpoint for a tunnel, and what outlier detection wants to know of the connect: with ``EndpointPool/giveBack``
+    /// it has to be told in any case. A tunnel may be the probe of an endpoint, as a request may.
+    func placeTunnel(
+        key: UInt64?, avoiding tried: TriedEndpoints, probes: Bool
+    ) -> Result<(endpoint: EndpointPool, admission: Admission), ReasonError> {
+        let isWatched = isGuarded && backend.model.outlierDetection != nil
+        if isWatched, probes, share.wantsProbe, let probed = share.claimProbe() {
+            if let endpoint = endpoints.first(where: { $0.share === probed }), !tried.contains(endpoint.index) {
+                return .success((endpoint, .probe))
+            }
+            _ = share.probeEnded(probed, .none, now: worker.loop.now)
+        }
+        return pick(key: key, avoiding: tried).map { ($0, isWatched ? .watched : []) }
+    }
+
+    /// Endpoints have as much as they may have, or not any more.
+    func setFull(_ indices: [Int], _ isFull: Bool) {
+        for index in indices { balancer.setAvailable(!isFull, of: index, .limit, now: worker.loop.now) }
+    }
+
     /// A connect failed before there was an attempt that could tell.
     private func noteConnectFailure(at endpoint: EndpointPool, _ taken: Admission) {
         guard taken.contains(.watched), let settings = backend.model.outlierDetection else { return }

@@ -51,6 +51,9 @@ final class EndpointPool {
         return attachment
     }
 
+    /// A tunnel begins, to end with ``detach()``.
+    func count() { owner? { $0.count(1, at: index) } }
+
     /// The attempt is over.
     func detach() { owner? { $0.count(-1, at: index) } }
 
