@@ -1,4 +1,4 @@
-"""Who gets a request: weights, hashes, sessions, backups, subsets, slow endpoints; over both protocols, with reloads."""
+"""Who gets a request: weights, hashes, sessions, backups, subsets, slow endpoints; over both protocols."""
 import collections
 import http.cookies
 import time
@@ -36,7 +36,8 @@ class Site:
     """A Backend of named upstreams behind one route."""
 
     def __init__(self, proxy, upstream, h2_upstream, protocol):
-        self.proxy, self.upstream, self.h2_upstream, self.protocol, self.ports = proxy, upstream, h2_upstream, protocol, {}
+        self.proxy, self.protocol, self.ports = proxy, protocol, {}
+        self.upstream, self.h2_upstream = upstream, h2_upstream
 
     def port(self, name, delay=0):
         """The port of the upstream that answers with its name, after some seconds."""

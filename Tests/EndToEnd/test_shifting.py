@@ -13,11 +13,11 @@ from test_balancing import cookie
 class Versions:
     """Two backends behind one route: documents(100, 0) are their weights."""
 
-    def __init__(self, proxy, ports, protocol=None):
-        self.proxy, self.ports, self.protocol = proxy, ports, protocol
+    def __init__(self, proxy, ports):
+        self.proxy, self.ports = proxy, ports
 
     def documents(self, old, new, **rule):
-        backends = [config.backend(name, *ports, protocol=self.protocol) for name, ports in zip(("old", "new"), self.ports)]
+        backends = [config.backend(name, *ports) for name, ports in zip(("old", "new"), self.ports)]
         return [config.gateway(config.http(self.proxy.port)), *backends,
                 config.route(config.rule(config.ref("old", old), config.ref("new", new), **rule), name="all")]
 
