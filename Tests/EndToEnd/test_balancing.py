@@ -1,4 +1,4 @@
-"""Who gets a request: weights, hashes, sessions, backups, slow endpoints; over HTTP/1.1 and with reloads."""
+"""Who gets a request: weights, hashes, sessions, backups, subsets, slow endpoints; over both protocols."""
 import collections
 import http.cookies
 import time
@@ -6,18 +6,51 @@ import time
 import pytest
 
 from harness import config
+from harness.http2 import H2Client
 from harness.upstream import answer
+
+
+@pytest.fixture(params=["h1", "h2"])
+def protocol(request):
+    """What is spoken on both sides of the proxy."""
+    return request.param
+
+
+class NewConnections:
+    """Each request on a connection of its own, which any of the loops may get."""
+
+    def __init__(self, proxy):
+        self.proxy = proxy
+
+    def get(self, path="/", headers=()):
+        with H2Client(self.proxy.port) as http2:
+            return http2.get(path, headers=headers)
+
+
+@pytest.fixture
+def client(client, proxy, protocol):
+    return client if protocol == "h1" else NewConnections(proxy)
 
 
 class Site:
     """A Backend of named upstreams behind one route."""
 
-    def __init__(self, proxy, upstream):
-        self.proxy, self.upstream, self.ports = proxy, upstream, {}
+    def __init__(self, proxy, upstream, h2_upstream, protocol):
+        self.proxy, self.protocol, self.ports = proxy, protocol, {}
+        self.upstream, self.h2_upstream = upstream, h2_upstream
 
-    def port(self, name, script=None):
+    def port(self, name, delay=0):
+        """The port of the upstream that answers with its name, after some seconds."""
+        def http1(*_):
+            time.sleep(delay)
+            return answer(name)
+
+        def http2(connection, number, request):
+            time.sleep(delay)
+            connection.respond(number, body=name.encode())
+
         if name not in self.ports:
-            self.ports[name] = self.upstream(script or (lambda *_: answer(name))).port
+            self.ports[name] = (self.upstream(http1) if self.protocol == "h1" else self.h2_upstream(http2)).port
         return self.ports[name]
 
     def documents(self, names, balancer=None, endpoints=None, **rule):
@@ -25,13 +58,15 @@ class Site:
         places = [{"ip": {"address": "127.0.0.1", "port": self.port(name)}, **endpoints.get(name, {})}
                   for name in names]
         more = {"loadBalancer": balancer} if balancer else {}
+        if self.protocol == "h2":
+            more["appProtocol"] = config.H2C
         return [config.gateway(config.http(self.proxy.port)), config.backend("app", endpoints=places, **more),
                 config.route(config.rule("app", **rule))]
 
 
 @pytest.fixture
-def site(proxy, upstream):
-    return Site(proxy, upstream)
+def site(proxy, upstream, h2_upstream, protocol):
+    return Site(proxy, upstream, h2_upstream, protocol)
 
 
 def shares(client, count, **request):
@@ -146,11 +181,50 @@ def test_own_zone(site, proxy, client):
 
 def test_a_slow_endpoint_gets_less(site, proxy, client):
     """Peak EWMA measures: 150 ms against next to nothing."""
-    def slow(*_):
-        time.sleep(0.15)
-        return answer("slow")
-
-    site.port("slow", slow)
+    site.port("slow", delay=0.15)
     proxy.start(site.documents(["slow", "a", "b"], {"type": "PEAK_EWMA"}), "--loops", "1")
     seen = shares(client, 200)
     assert seen["slow"] <= 5, seen
+
+
+class TestSubsets:
+    """Versions of one Backend, named by the labels of its endpoints."""
+
+    def documents(self, site, *rules, labels=("v1", "v1", "v2")):
+        endpoints = {name: {"labels": {"version": version}} for name, version in zip("abc", labels)}
+        subsets = [config.document(config.MARTLET_API, "BackendSubset", f"app-{version}", {
+            "backendRef": {"group": "martlet.dev", "kind": "Backend", "name": "app"},
+            "labels": {"version": version}}) for version in ("v1", "v2")]
+        plain = site.documents("abc", {"type": "ROUND_ROBIN"}, endpoints)
+        return [*plain[:-1], *subsets, config.route(*rules)]
+
+    def version(self, name, weight=None):
+        return config.ref(f"app-{name}", weight, kind="BackendSubset")
+
+    def test_weights_between_versions(self, site, proxy, client):
+        """Three to one between the versions, whatever the number of their endpoints."""
+        proxy.start(self.documents(site, config.rule(self.version("v1", 3), self.version("v2", 1))), "--loops", "1")
+        seen = shares(client, 400)
+        # Six standard deviations.
+        assert abs(seen["c"] - 100) < 52, seen
+        assert abs(seen["a"] - seen["b"]) <= 1, "the balancer of the whole holds within a subset"
+
+    def test_a_header_names_the_version(self, site, proxy, client):
+        canary = {"headers": [{"name": "x-version", "value": "v2"}], **config.path("/")}
+        proxy.start(self.documents(site, config.rule(self.version("v2"), matches=[canary]),
+                                   config.rule(self.version("v1"))))
+        assert shares(client, 20, headers=[("X-Version", "v2")]) == {"c": 20}
+        assert set(shares(client, 20, headers=[("X-Version", "v1")])) == {"a", "b"}
+        assert set(shares(client, 20)) == {"a", "b"}
+
+    def test_a_label_that_changes_moves_the_endpoint(self, site, proxy, client):
+        rules = [config.rule(self.version("v2"))]
+        proxy.start(self.documents(site, *rules))
+        assert shares(client, 10) == {"c": 10}
+        proxy.edit(self.documents(site, *rules, labels=("v1", "v2", "v1")))
+        proxy.wait(lambda: client.get().body == b"b", "b is v2")
+        assert shares(client, 10) == {"b": 10}
+
+    def test_a_version_without_endpoints(self, site, proxy, client):
+        proxy.start(self.documents(site, config.rule(self.version("v2")), labels=("v1", "v1", "v1")))
+        assert client.get().status == 503

@@ -1,7 +1,7 @@
 """Limits toward backends: what is beyond waits or is refused, over all loops, and what becomes free is used at once."""
 import os
 import resource
-import time
+import threading
 
 import pytest
 
@@ -10,6 +10,7 @@ from harness.config import traffic_policy
 from harness.gates import Crowd, Gate
 from harness.http1 import Connection
 from harness.http2 import H2Client
+from harness.upstream import answer
 
 GRPC = [("content-type", "application/grpc"), ("te", "trailers")]
 
@@ -28,11 +29,11 @@ def gated(request, proxy, upstream, h2_upstream, closing):
         with H2Client(proxy.port, timeout=20) as client:
             return client.get() if kind == "h2" else client.post("/s.S/M", b"\0\0\0\0\0", headers=GRPC)
 
-    def read(answer):
+    def read(got):
         if kind == "grpc":
-            fields = dict(answer.trailers or answer.headers)
-            return int(fields["grpc-status"]), answer.get("x-martlet-reason")
-        return answer.status, answer.get("x-martlet-reason")
+            fields = dict(got.trailers or got.headers)
+            return int(fields["grpc-status"]), got.get("x-martlet-reason")
+        return got.status, got.get("x-martlet-reason")
 
     def start(*arguments, endpoints=1, spec=None, **limits):
         gate = Gate()
@@ -188,6 +189,23 @@ def test_an_adaptive_limit_refuses(gated, proxy, eventually):
     assert read(crowd.send()[0].result(5)) == (gate.ok, None)
 
 
+def test_refusals_at_a_limit_are_not_retried(gated, proxy, eventually):
+    """The proxy's own 503 is no answer of an endpoint, though a policy lists it."""
+    retry = {"attempts": 3, "codes": [503], "on": ["5xx", "reset", "connect-failure", "unavailable"],
+             "nonIdempotent": True, "backoff": {"base": "0s", "max": "0s"}}
+    gate, crowd, read = gated(maxRequests=1, spec={"retry": retry})
+    crowd.send(1)
+    eventually(lambda: gate.inside == 1)
+    more = [future.result(5) for future in crowd.send(3)]
+    assert [read(one) for one in more] == [(gate.refused, "upstream_request_limit")] * 3
+    # A retry would be refused as well, and counted.
+    assert proxy.metric("martlet_upstream_refusals_total", reason="upstream_request_limit") == 3
+    assert proxy.metric("martlet_upstream_retries_total") == 0
+    gate.open()
+    assert read(crowd.answers()[0]) == (gate.ok, None)
+    assert len(gate.servers[0].requests) == 1
+
+
 # Connections
 
 @pytest.fixture
@@ -278,40 +296,97 @@ def test_overload_refuses_all_but_the_admin(proxy, upstream, client, eventually)
     eventually(lambda: client.get().status == 200, seconds=20)
 
 
-def test_accepting_pauses_before_descriptors_run_out(proxy, upstream, client, eventually):
-    server = upstream()
-    proxy.start(config.simple(proxy.port, server.port), "--loops", "2")
+def test_streams_that_have_begun_go_on(proxy, upstream, client, eventually):
+    """While everything new is refused: a WebSocket, and server-sent events over HTTP/1.1 and HTTP/2."""
+    more = threading.Event()
+
+    def script(request, connection):
+        if request.target == "/ws":
+            connection.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            while connection.fill():
+                connection.send(connection.exactly(len(connection.buffer)))
+            return False
+        if request.target == "/events":
+            connection.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+            connection.send("9\r\ndata: 1\n\n\r\n")
+            more.wait(20)
+            connection.send("9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+            return None
+        return answer("ok")
+    documents = config.simple(proxy.port, upstream(script).port)
+    proxy.start(documents)
+    tunnel, events, http2 = client.http1(), client.http1(), client.http2()
+    tunnel.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    assert tunnel.response().status == 101
+    tunnel.send("before")
+    assert tunnel.exactly(6) == b"before"
+    events.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert events.head().status == 200
+    events.until(b"data: 1\n\n")
+    stream = http2.streams[http2.open("/events")]
+    assert http2.wait(lambda: stream.body == b"data: 1\n\n")
+    proxy.edit([*documents, config.settings(overload={"maxMemory": "1Mi"})])
+    eventually(lambda: proxy.metric("martlet_overload_level") == 3)
+    assert client.get().get("x-martlet-reason") == "overloaded"
+    tunnel.send("after it")
+    assert tunnel.exactly(8) == b"after it"
+    assert http2.get().get("x-martlet-reason") == "overloaded", "a new stream is new, on whatever connection"
+    more.set()
+    assert events.until(b"0\r\n\r\n").endswith(b"data: 2\n\n\r\n0\r\n\r\n")
+    assert http2.wait(lambda: stream.ended) and stream.body == b"data: 1\n\ndata: 2\n\n"
+
+
+@pytest.fixture
+def crowded(proxy, client, eventually):
+    """Opens idle connections; then use(percent) makes them so much of the limit on descriptors."""
+    def start(documents):
+        proxy.start(documents, "--loops", "2")
+        idle = [client.http1() for _ in range(300)]
+        eventually(lambda: proxy.metric("martlet_downstream_connections_active") >= len(idle))
+        pid = proxy.process.pid
+        before, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+
+        def use(percent):
+            used = len(os.listdir(f"/proc/{pid}/fd"))
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (used * 100 // percent if percent else before, most))
+        return use
+    return start
+
+
+def test_accepting_pauses_before_descriptors_run_out(crowded, proxy, upstream, client, eventually):
+    use = crowded(config.simple(proxy.port, upstream().port))
     kept = client.http1()
     assert kept.get().status == 200
-    idle = [client.http1() for _ in range(120)]
-    eventually(lambda: proxy.metric("martlet_downstream_connections_active") >= 121)
-    pid = proxy.process.pid
-    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")) + 2, before[1]))
+    # Accepting pauses at 95 percent; only at 97.5 are requests refused that have no priority.
+    use(96)
     eventually(lambda: proxy.metric("martlet_loops_not_accepting") == 2)
     waiting = client.http1()
     waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     assert waiting.is_silent(0.5)
-    # Low priority aside, what is connected is served on: no descriptor is needed for it.
-    assert kept.get().status in (200, 503)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-    assert waiting.response().status in (200, 503)
-    eventually(lambda: client.get().status == 200, seconds=20)
-    assert len(idle) == 120
+    # What is connected is served on: no descriptor is needed for it.
+    assert kept.get().status == 200
+    use(None)
+    assert waiting.response().status == 200
+    assert client.get().status == 200
 
 
-def test_priorities(proxy, upstream, client, eventually):
-    server = upstream()
+def test_priorities(crowded, proxy, upstream, client, eventually):
+    """LOW is shed from 50 percent of the descriptors on, NORMAL at three quarters of the way from there to all."""
     names = ["low", "plain", "high"]
     routes = [config.route(config.rule("app", matches=[config.path(f"/{name}")]), name=name) for name in names]
-    documents = [config.gateway(config.http(proxy.port)), config.backend("app", server.port), *routes,
-                 traffic_policy("low", "HTTPRoute", priority="LOW"), traffic_policy("high", "HTTPRoute", priority="HIGH")]
-    proxy.start([*documents, config.settings()])
-    eventually(lambda: client.get("/low").status == 200)
-    resident = proxy.resident_kib() / 1024
+    use = crowded([
+        config.gateway(config.http(proxy.port)), config.backend("app", upstream().port), *routes,
+        traffic_policy("low", "HTTPRoute", priority="LOW"), traffic_policy("high", "HTTPRoute", priority="HIGH"),
+        config.settings(overload={"maxDescriptorPercent": 50})])
+    kept = client.http1()  # while nothing is accepted
 
-    def statuses(limit):
-        proxy.edit([*documents, config.settings(overload={"maxMemory": f"{int(limit * 1024)}Ki"})])
-        return lambda: [client.get(f"/{name}").status for name in names]
-    eventually(lambda: statuses(resident / 1.05)() == [503, 200, 200] or time.sleep(1.2), seconds=20)
-    eventually(lambda: statuses(resident / 1.15)() == [503, 503, 200] or time.sleep(1.2), seconds=20)
+    def statuses():
+        return [kept.get(f"/{name}").status for name in names]
+    assert statuses() == [200, 200, 200]
+    use(62)
+    eventually(lambda: statuses() == [503, 200, 200])
+    use(93)
+    eventually(lambda: statuses() == [503, 503, 200])
+    assert kept.get("/low").get("x-martlet-reason") == "overloaded"
+    assert proxy.metric("martlet_overload_level") == 2

@@ -44,8 +44,31 @@ def test_by_header(limited, client):
 
 
 def test_by_address(limited, client):
+    """A bucket for each address, whatever the connection."""
     limited({"by": "ADDRESS", "requests": 2, "unit": "minute"})
-    assert [client.get().status for _ in range(3)] == [200, 200, 429]
+
+    def statuses(address):
+        return [client.http1(source_address=(address, 0)).get().status for _ in range(3)]
+    assert statuses("127.0.0.1") == [200, 200, 429]
+    assert statuses("127.0.0.2") == [200, 200, 429]
+
+
+def test_by_identity(proxy, upstream, pki, client):
+    """A bucket for each client certificate, and one for all without."""
+    server = upstream(lambda *_: answer("ok"))
+    validation = {"mode": "AllowInsecureFallback", "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "ca"}]}
+    proxy.start([
+        config.gateway(config.https(proxy.port, "cert"), tls={"frontend": {"default": {"validation": validation}}}),
+        config.secret("cert", pki, "localhost"), config.authority("ca", pki), config.backend("app", server.port),
+        config.route(config.rule("app")),
+        config.traffic_policy("app", rateLimits=[{"by": "IDENTITY", "requests": 2, "unit": "minute"}])])
+
+    def statuses(certificate):
+        return [client.get(tls=pki.client("http/1.1", certificate=certificate)).status for _ in range(3)]
+    assert statuses("client") == [200, 200, 429]
+    assert statuses("other-client") == [200, 200, 429]
+    assert statuses("client") == [429] * 3
+    assert statuses(None) == [200, 200, 429]
 
 
 def test_all_limits_hold(limited, client):

@@ -10,7 +10,8 @@ import grpc
 import pytest
 
 from harness import config
-from harness.grpc_echo import EchoServer, Request, channel, stub
+from harness.gates import Crowd, Gate
+from harness.grpc_echo import Request, channel, stub
 from harness.http1 import Closed
 from harness.upstream import Upstream, answer
 
@@ -156,42 +157,6 @@ def test_another_endpoint_is_preferred(start, upstream, client):
     assert bad.requests, "it had its share of first attempts"
 
 
-def test_refusing_endpoint(start, upstream, client, refusing_port):
-    """One of two refuses connections: every request succeeds."""
-    server = upstream(lambda *_: answer("fine"))
-    start(server.port, refusing_port, retry={"attempts": 2, "on": ["connect-failure"], "backoff": QUICK})
-    assert [client.get().status for _ in range(40)] == [200] * 40
-
-
-def test_hanging_endpoint(start, upstream, client):
-    """One of two hangs: every request succeeds, none waits longer than its tries."""
-    hung, server = upstream(lambda *_: time.sleep(30)), upstream(lambda *_: answer("fine"))
-    start(hung.port, server.port, retry={"attempts": 1, "on": ["timeout"], "perTryTimeout": "100ms", "backoff": QUICK})
-    begun = time.monotonic()
-    assert [client.get().status for _ in range(20)] == [200] * 20
-    assert time.monotonic() - begun < 10
-
-
-def test_killed_and_restarted(start, closing, client):
-    """The only endpoint goes and comes back after 300 ms: requests that wait long enough all succeed."""
-    first = Upstream(lambda *_: answer("fine"))
-    start(first.port, retry={"attempts": 20, "on": ["connect-failure", "reset"],
-                             "backoff": {"base": "100ms", "max": "100ms"}})
-    assert client.get().status == 200
-    statuses = []
-    first.close()
-
-    def restart():
-        time.sleep(0.3)
-        closing.callback(Upstream(lambda *_: answer("fine"), port=first.port).close)
-    thread = threading.Thread(target=restart)
-    thread.start()
-    for _ in range(10):
-        statuses.append(client.get().status)
-    thread.join()
-    assert statuses == [200] * 10
-
-
 def test_retry_after_is_honoured(start, upstream, client):
     server = upstream(failing(1, lambda _: answer("", status="503 Busy", retry_after="1")))
     start(server.port, retry={"attempts": 1, "codes": [503], "backoff": QUICK, "maxRetryAfter": "2s"})
@@ -222,6 +187,30 @@ def test_places_in_the_budget_are_given_back(start, upstream, client):
           retryBudget={"percent": 0, "minConcurrency": 1})
     assert [client.get().status for _ in range(20)] == [503] * 20
     assert len(server.requests) == 40, "each had its retry: a place that is not given back would end them"
+
+
+@pytest.mark.parametrize("protocol", ["h1", "h2"])
+def test_max_retries(start, upstream, client, proxy, protocol, closing, eventually):
+    """One retry at a time: who comes meanwhile gets the answer that is there, and the place is given back."""
+    gate = Gate()
+    closing.callback(gate.open)
+
+    def script(request, connection):
+        return gate.http1(request, connection) if request.get("x-martlet-attempt") else unavailable(connection)
+    server = upstream(script)
+    start(server.port, retry={"attempts": 1, "codes": [503], "backoff": QUICK}, connectionLimits={"maxRetries": 1},
+          retryBudget={"percent": 100, "minConcurrency": 100})
+    crowd = Crowd(lambda: ask(client, protocol)[0])
+    waiting = crowd.send()[0]
+    eventually(lambda: gate.inside == 1)
+    assert [ask(client, protocol) for _ in range(3)] == [(503, b"sorry")] * 3
+    refused = {"backend": "default/Backend/app"}
+    eventually(lambda: proxy.metric("martlet_upstream_retries_refused_total", limit="limit", **refused) == 3)
+    assert proxy.metric("martlet_upstream_retries_refused_total", limit="budget", **refused) == 0
+    gate.open()
+    assert waiting.result(5) == 200
+    assert ask(client, protocol) == (200, b"done")
+    assert gate.served == 2 and len(server.requests) == 7
 
 
 def test_client_that_leaves_ends_the_retries(start, upstream, client, eventually):

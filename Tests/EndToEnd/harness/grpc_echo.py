@@ -64,8 +64,8 @@ class Servicer(services.EchoServicer):
 
 
 class EchoServer:
-    def __init__(self):
-        self.port = free_port()
+    def __init__(self, port=None):
+        self.port = port or free_port()
         self.servicer = Servicer()
         self._server = grpc.server(ThreadPoolExecutor(32), options=LARGE)
         services.add_EchoServicer_to_server(self.servicer, self._server)

@@ -175,10 +175,10 @@ class H2Server:
     `on_head` instead is called when the head is there.
     """
 
-    def __init__(self, script=None, on_head=None, tls=None, settings=None):
+    def __init__(self, script=None, on_head=None, tls=None, settings=None, port=None):
         self.script, self.on_head = script or (lambda connection, number, request: connection.respond(number)), on_head
         self.tls, self.settings = tls, settings or {}
-        self.port = free_port()
+        self.port = port or free_port()
         self.requests, self.connections, self.resets = [], [], []
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
         threading.Thread(target=self._accept, daemon=True).start()

@@ -7,6 +7,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 NAMES = {
     "localhost": "DNS:localhost,IP:127.0.0.1", "shop": "DNS:shop.example", "wild": "DNS:*.example.com,DNS:example.com",
     "upstream": "DNS:upstream.internal", "client": "DNS:client,URI:spiffe://mesh.test/ns/default/sa/client",
+    "other-client": "DNS:other-client,URI:spiffe://mesh.test/ns/default/sa/other",
 }
 
 
