@@ -114,7 +114,7 @@ def test_an_endpoint_that_refuses_is_ejected_and_comes_back(proxy, upstream, cli
         return connection.exactly(5) == b"hello"
 
     def ejected():
-        return proxy.metric("martlet_upstream_endpoints", backend="default/Backend/app", state="ejected")
+        return proxy.metric("martlet_upstream_endpoints", state="ejected")
     eventually(lambda: ask() and ejected() == 1)
     late = upstream(serve=echo, port=port)
     eventually(lambda: ask() and ejected() == 0 and late.connections, seconds=20)
@@ -132,8 +132,10 @@ def test_the_least_busy_endpoint_is_next(proxy, upstream, client):
 
 
 def test_an_endpoint_that_is_full_is_passed_over(proxy, upstream, client):
+    """Though all streams of one client belong there."""
     servers = [upstream(serve=echo) for _ in range(3)]
-    streams(proxy, *(server.port for server in servers), connectionLimits={"endpoint": {"maxConnections": 1}})
+    streams(proxy, *(server.port for server in servers), connectionLimits={"endpoint": {"maxConnections": 1}},
+            loadBalancer={"type": "MAGLEV", "hash": [{"sourceIP": True}]})
     held = [client.http1() for _ in range(3)]
     for connection in held:
         connection.send(b"x")
