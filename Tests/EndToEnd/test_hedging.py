@@ -91,6 +91,25 @@ def test_a_first_attempt_that_fails_waits_for_the_second(start, upstream, client
     assert len(server.requests) == 2
 
 
+def test_an_attempt_that_waited_for_a_limit_is_hedged_too(start, upstream, client, eventually):
+    """Two requests have all places for a while; what waits for one of them comes to an endpoint that hangs."""
+    count = itertools.count()
+
+    def script(request, connection):
+        if request.method == "POST":
+            time.sleep(1)
+            return answer("busy")
+        return slow(request, connection) if next(count) == 0 else answer("second")
+    server = upstream(script)
+    start(server.port, retry=HEDGED, connectionLimits={"maxRequests": 2, "maxPendingRequests": 10})
+    busy = [client.http1() for _ in range(2)]
+    for connection in busy:
+        connection.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+    eventually(lambda: len(server.requests) == 2)
+    assert client.get().body == b"second"
+    assert len(server.requests) == 4
+
+
 def test_both_fail(start, upstream, client):
     def script(request, connection):
         time.sleep(0.3)

@@ -1,5 +1,8 @@
-"""A mirrored copy ends with its response, though nobody reads that."""
+"""A mirrored copy ends with its response, though nobody reads that, and is in nobody's way."""
+import time
+
 from harness import config
+from harness.config import traffic_policy
 from harness.upstream import answer
 
 
@@ -24,3 +27,59 @@ def test_copies_of_large_answers_end_too(proxy, upstream, client, eventually):
         eventually(lambda: proxy.metric("martlet_upstream_requests_total", backend="default/Backend/shadow",
                                         status_class="2xx") == number + 1)
     assert len(shadow.connections) < 5
+
+
+MIRROR = {"type": "RequestMirror", "requestMirror": {"backendRef": config.ref("shadow")}}
+
+
+def mirrored(proxy, app, shadow, *policies):
+    return [config.gateway(config.http(proxy.port)), config.backend("app", app.port),
+            config.backend("shadow", shadow.port), config.route(config.rule("app", filters=[MIRROR])), *policies]
+
+
+def hang(request, connection):
+    connection.is_closed(seconds=30)
+    return False
+
+
+def test_copies_do_not_wait_for_a_limit(proxy, upstream, client, eventually):
+    app, shadow = upstream(lambda *_: answer("ok")), upstream(hang)
+    proxy.start(mirrored(proxy, app, shadow, traffic_policy(
+        "shadow", connectionLimits={"maxRequests": 1, "maxPendingRequests": 100, "pendingTimeout": "60s"})))
+    assert [client.get().status for _ in range(6)] == [200] * 6
+    eventually(lambda: proxy.metric("martlet_upstream_refusals_total", backend="default/Backend/shadow",
+                                    reason="upstream_request_limit") == 5)
+    assert proxy.metric("martlet_upstream_requests_pending", backend="default/Backend/shadow") == 0
+
+
+def test_copies_live_no_longer_than_their_originals_may(proxy, upstream, client, eventually):
+    app, shadow = upstream(lambda *_: answer("ok")), upstream(hang)
+    proxy.start(mirrored(proxy, app, shadow, traffic_policy("app", timeouts={"request": "1s"})))
+    assert client.get().status == 200
+    eventually(lambda: len(shadow.requests) == 1)
+    eventually(lambda: proxy.metric("martlet_upstream_connections_active", backend="default/Backend/shadow") == 0)
+
+
+def test_a_copy_that_is_over_is_not_taken_for_the_next_request(proxy, upstream, client, eventually):
+    """The copy has its answer long before the original has come in, and its object serves another request by then."""
+    app = upstream(lambda request, connection: answer(request.body))
+    shadow = upstream(serve=lambda connection: (
+        connection.until(b"\r\n\r\n"),
+        connection.send("HTTP/1.1 400 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")))
+    documents = mirrored(proxy, app, shadow)
+    documents[3] = config.route(config.rule("app", matches=[config.path("/copied")], filters=[MIRROR]),
+                                config.rule("app", matches=[config.path("/plain")]))
+    proxy.start(documents, "--loops", "1")
+    first = client.http1()
+    first.send("POST /copied HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n" + "a" * 10)
+    eventually(lambda: proxy.metric("martlet_upstream_requests_total", backend="default/Backend/shadow",
+                                    status_class="4xx") == 1)
+    others = [client.http1() for _ in range(3)]
+    for other in others:
+        other.send("POST /plain HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n" + "b" * 10)
+    eventually(lambda: proxy.metric("martlet_requests_in_flight") >= 4)
+    first.send("a" * 10)
+    assert first.response().body == b"a" * 20
+    for other in others:
+        other.send("b" * 10)
+        assert other.response().body == b"b" * 20

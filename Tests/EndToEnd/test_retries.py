@@ -13,6 +13,7 @@ from harness import config
 from harness.gates import Crowd, Gate
 from harness.grpc_echo import Request, channel, stub
 from harness.http1 import Closed
+from harness.ports import free_port
 from harness.upstream import Upstream, answer
 
 QUICK = {"base": "0s", "max": "0s"}
@@ -211,6 +212,39 @@ def test_max_retries(start, upstream, client, proxy, protocol, closing, eventual
     assert waiting.result(5) == 200
     assert ask(client, protocol) == (200, b"done")
     assert gate.served == 2 and len(server.requests) == 7
+
+
+def test_replays_at_another_endpoint_ask_the_budget(start, upstream, client, proxy):
+    """Without a retry policy too: else a backend that refuses connections would get twice the requests."""
+    server = upstream()
+    start(free_port(), server.port, retryBudget={"percent": 0, "minConcurrency": 0}, loadBalancer={"type": "ROUND_ROBIN"})
+    assert sorted(client.get().status for _ in range(10)) == [200] * 5 + [503] * 5
+    assert proxy.metric("martlet_upstream_retries_refused_total", backend="default/Backend/app", limit="budget") == 5
+
+
+def test_replays_give_their_places_in_the_budget_back(start, upstream, client):
+    server = upstream()
+    start(free_port(), server.port, retryBudget={"percent": 0, "minConcurrency": 1}, loadBalancer={"type": "ROUND_ROBIN"})
+    assert [client.get().status for _ in range(20)] == [200] * 20
+
+
+def test_websockets_reached_by_a_replay_give_their_places_back(proxy, upstream, client):
+    """All of them are open at once."""
+    def script(request, connection):
+        connection.send("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        connection.send(b"hello")
+        connection.to_end()
+        return False
+    server = upstream(script)
+    proxy.start([*config.simple(proxy.port, free_port(), server.port),
+                 config.traffic_policy("app", retry={"attempts": 1, "on": ["connect-failure"], "backoff": QUICK},
+                                       retryBudget={"percent": 0, "minConcurrency": 1},
+                                       loadBalancer={"type": "ROUND_ROBIN"})], "--loops", "1")
+    sockets = [client.http1() for _ in range(8)]
+    for socket in sockets:
+        socket.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert b" 101 " in socket.until(b"\r\n\r\n")
+        assert socket.exactly(5) == b"hello"
 
 
 def test_client_that_leaves_ends_the_retries(start, upstream, client, eventually):

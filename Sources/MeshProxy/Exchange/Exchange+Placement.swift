@@ -86,7 +86,8 @@ extension Exchange {
         if status == 0 && account.wasCutOff { return }
         let latency =
             account.firstByte > 0 ? account.firstByte : worker.loop.now.nanoseconds(since: account.attemptStarted)
-        pool.observe(latency: latency, failed: status == 0 && !isGivenUp || status == 429 || status >= 500 || isGRPCFailure)
+        pool.observe(
+            latency: latency, failed: status == 0 && !isGivenUp || status == 429 || status >= 500 || isGRPCFailure)
     }
 
     /// UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE, DATA_LOSS.

@@ -85,7 +85,7 @@ enum ForwardedFields {
             at &+= 1
         }
         // Some proxies write the port too.
-        let withPort = text.hasPrefix("[") || text.contains(".") ? SocketAddress(text) : nil
+        let withPort = text.hasPrefix("unix:") ? nil : SocketAddress(text)
         return SocketAddress(ip: text, port: 0) ?? withPort ?? connection.peer
     }
 
