@@ -76,6 +76,20 @@ def test_sidecar_ends_in_time(start, upstream, client):
     assert time.monotonic() - begun < 2
 
 
+def test_sidecar_believes_and_shortens_over_http2(start, h2_upstream, client):
+    """Both ways: what an HTTP/2 client says, and what an HTTP/2 endpoint is told."""
+    server = h2_upstream()
+    start(server.port, protocol=config.H2C, role="sidecar", faults=[{"delay": "100ms"}])
+    given = [("x-martlet-timeout-ms", "5000")]
+    assert client.http2().get(headers=given).status == client.get(headers=given).status == 200
+    for request in server.requests:
+        left = [value for name, value in request["headers"] if name == "x-martlet-timeout-ms"]
+        assert len(left) == 1 and 0 < int(left[0]) <= 4900
+    late = client.http2().get(headers=[("x-martlet-timeout-ms", "50")])
+    assert (late.status, late.get("x-martlet-reason")) == (504, "deadline_exceeded")
+    assert len(server.requests) == 2
+
+
 def test_what_is_over_is_not_forwarded(start, upstream, client):
     server = upstream(lambda *_: answer("ok"))
     start(server.port, role="sidecar")
@@ -84,19 +98,36 @@ def test_what_is_over_is_not_forwarded(start, upstream, client):
     assert not server.requests
 
 
-def test_two_hops(proxy, upstream, client, closing, tmp_path):
-    """Edge with 1 s in front of a sidecar that takes 300 ms: the endpoint sees less than 700 ms, the client 1 s."""
-    server = upstream(lambda *_: time.sleep(5))
-    sidecar = Proxy(tmp_path / "sidecar")
-    closing.callback(sidecar.stop)
-    sidecar.start([*config.simple(sidecar.port, server.port), config.listener_policy(role="sidecar"),
-                   config.traffic_policy("app", faults=[{"delay": "300ms"}])])
-    proxy.start([*config.simple(proxy.port, sidecar.port), config.traffic_policy("app", timeouts={"request": "1s"})])
+@pytest.fixture
+def sidecar(proxy, closing, tmp_path):
+    """Two proxies, each of which takes 300 ms: sidecar(port, …policy of the edge)."""
+    def start(port, protocol=None, **policy):
+        second, slow = Proxy(tmp_path / "sidecar"), {"faults": [{"delay": "300ms"}]}
+        closing.callback(second.stop)
+        second.start([*config.simple(second.port, port, protocol=protocol), config.listener_policy(role="sidecar"),
+                      config.traffic_policy("app", **slow)])
+        proxy.start([*config.simple(proxy.port, second.port, protocol=protocol),
+                     config.traffic_policy("app", **slow, **policy)])
+        return second
+    return start
+
+
+@pytest.mark.parametrize("protocol", ["h1", "h2"])
+def test_two_hops(sidecar, upstream, h2_upstream, client, protocol):
+    """1 s at the edge, 300 ms in each of two proxies: the endpoint sees less than 400 ms, the client 1 s."""
+    if protocol == "h1":
+        server = upstream(lambda *_: time.sleep(5))
+    else:
+        server = h2_upstream(lambda *_: None)
+    sidecar(server.port, None if protocol == "h1" else config.H2C, timeouts={"request": "1s"})
     begun = time.monotonic()
-    got = client.get()
-    assert got.status == 504
-    assert 0.9 <= time.monotonic() - begun < 2
-    assert milliseconds(server.requests[0]) <= 700
+    got = client.get() if protocol == "h1" else client.http2().get()
+    # Both proxies know the end; which of them is first makes no difference to the client.
+    assert got.status == 504 and got.get("x-martlet-reason") in ("request_timeout", "deadline_exceeded")
+    assert time.monotonic() - begun >= 0.9
+    request = server.requests[0]
+    left = request.get("x-martlet-timeout-ms") if protocol == "h1" else dict(request["headers"])["x-martlet-timeout-ms"]
+    assert 0 < int(left) <= 400
 
 
 def test_backend_request_timeout_counts_for_each_attempt(start, upstream, client):
@@ -159,6 +190,19 @@ class TestGRPC:
         assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         time.sleep(0.5)
         assert not echo.servicer.calls
+
+    def test_two_hops(self, sidecar, echo, proxy, closing):
+        """2 s, of which two proxies take 300 ms each; what they would use up does not reach the service."""
+        second = sidecar(echo.port, config.H2C)
+        made = stub(closing.enter_context(channel(proxy.port)))
+        made.Unary(Request(), timeout=2)
+        assert 0 < echo.servicer.remaining <= 1.4
+        with pytest.raises(grpc.RpcError) as error:
+            made.Unary(Request(), timeout=0.5)
+        assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        # The first proxy had time left and asked the second, which is done with it by then.
+        second.wait(lambda: second.metric("martlet_requests_total") == 2, "at the end of the second call")
+        assert echo.servicer.calls == ["Unary"]
 
     def test_request_timeout_is_a_grpc_status(self, calls):
         with pytest.raises(grpc.RpcError) as error:

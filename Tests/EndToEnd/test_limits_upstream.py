@@ -41,7 +41,8 @@ def gated(request, proxy, upstream, h2_upstream, closing):
         servers = [upstream(gate.http1) if kind == "h1" else h2_upstream(gate.http2) for _ in range(endpoints)]
         documents = config.simple(proxy.port, *(server.port for server in servers),
                                   protocol=None if kind == "h1" else config.H2C)
-        proxy.start([*documents, traffic_policy("app", connectionLimits=limits, **(spec or {}))], *(arguments or ("--loops", "2")))
+        policy = traffic_policy("app", connectionLimits=limits, **(spec or {}))
+        proxy.start([*documents, policy], *(arguments or ("--loops", "2")))
         gate.ok = 0 if kind == "grpc" else 200
         gate.refused = 14 if kind == "grpc" else 503
         gate.servers = servers
@@ -280,9 +281,8 @@ def test_many_waiters_over_all_loops_are_all_served(connections, proxy, eventual
 
 def test_overload_refuses_all_but_the_admin(proxy, upstream, client, eventually):
     """Beyond 120 % of the memory all are refused, but for the admin endpoint; it ends as it came."""
-    server = upstream()
-    documents = [config.gateway(config.http(proxy.port)), config.backend("app", server.port), config.route(config.rule("app"))]
-    proxy.start([*documents, config.settings()])
+    documents = config.simple(proxy.port, upstream().port)
+    proxy.start(documents)
     assert client.get().status == 200
     resident = proxy.resident_kib() // 1024
     proxy.edit([*documents, config.settings(overload={"maxMemory": f"{max(1, resident // 2)}Mi"})])
@@ -307,8 +307,8 @@ def test_streams_that_have_begun_go_on(proxy, upstream, client, eventually):
                 connection.send(connection.exactly(len(connection.buffer)))
             return False
         if request.target == "/events":
-            connection.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-            connection.send("9\r\ndata: 1\n\n\r\n")
+            connection.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n")
+            connection.send("transfer-encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
             more.wait(20)
             connection.send("9\r\ndata: 2\n\n\r\n0\r\n\r\n")
             return None

@@ -56,7 +56,8 @@ def test_by_address(limited, client):
 def test_by_identity(proxy, upstream, pki, client):
     """A bucket for each client certificate, and one for all without."""
     server = upstream(lambda *_: answer("ok"))
-    validation = {"mode": "AllowInsecureFallback", "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "ca"}]}
+    validation = {"mode": "AllowInsecureFallback",
+                  "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "ca"}]}
     proxy.start([
         config.gateway(config.https(proxy.port, "cert"), tls={"frontend": {"default": {"validation": validation}}}),
         config.secret("cert", pki, "localhost"), config.authority("ca", pki), config.backend("app", server.port),

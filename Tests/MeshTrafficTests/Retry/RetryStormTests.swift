@@ -40,12 +40,40 @@ import Testing
         }
     }
 
-    /// Answers per second over 20 seconds, and attempts per request.
-    private func storm(_ retry: Retry?, budget: RetryBudget) -> (goodput: Double, attempts: Double) {
+    /// What the proxy itself lets through to the backend. Whom it refuses is not tried again, and costs the backend no
+    /// time.
+    enum Door {
+        case open
+        case maxRequests(Int)
+        case adaptive(AdaptiveGate)
+
+        func enter(active: Int) -> Bool {
+            switch self {
+            case .open: true
+            case .maxRequests(let limit): active < limit
+            case .adaptive(let gate): gate.enter()
+            }
+        }
+
+        /// An attempt is over, milliseconds after the beginning; a refusal of the backend says nothing about its time.
+        func leave(began: Int, now: Int, isAnswer: Bool, _ random: inout Random) {
+            guard case .adaptive(let gate) = self else { return }
+            guard isAnswer else { return gate.leave() }
+            gate.leave(
+                started: Instant(nanoseconds: UInt64(began + 1) * 1_000_000),
+                nanoseconds: UInt64(now - began + 1) * 1_000_000,
+                now: Instant(nanoseconds: UInt64(now + 1) * 1_000_000), random: random.next())
+        }
+    }
+
+    /// Answers per second over 20 seconds, and attempts per request that reach the backend.
+    private func storm(
+        _ retry: Retry?, budget: RetryBudget, door: Door = .open
+    ) -> (goodput: Double, attempts: Double) {
         let rule = retry.map { RetryRule($0) }
         let shared = RetryCounter()
         var (gate, backend, random) = (RetryGate(), Backend(), Random(seed: 42))
-        var retries: [Int] = []
+        var (retries, began): ([Int], [Int]) = ([], [])
         var waiting: [Int: [Int]] = [:]
         var (answers, attempts, active) = (0, 0, 0)
         let seconds = 20
@@ -53,15 +81,22 @@ import Testing
             // 200 a second: one in five milliseconds.
             if random.next() % 5 == 0 {
                 retries.append(0)
+                began.append(now)
                 waiting[now, default: []].append(retries.count - 1)
             }
             for request in waiting.removeValue(forKey: now) ?? [] {
+                guard door.enter(active: active) else {
+                    if retries[request] > 0 { gate.end(shared) }
+                    continue
+                }
+                began[request] = now
                 attempts += 1
                 active += 1
                 backend.arrive(request)
             }
             guard let (request, isAnswer) = backend.tick() else { continue }
             active -= 1
+            door.leave(began: began[request], now: now, isAnswer: isAnswer, &random)
             if retries[request] > 0 { gate.end(shared) }
             if isAnswer {
                 answers += 1
@@ -94,6 +129,41 @@ import Testing
         #expect(storm.goodput < 0.4 * without.goodput)
         #expect(budget.goodput > 0.85 * without.goodput, "\(budget)")
         #expect(budget.attempts < 1.3, "\(budget)")
+    }
+
+    /// A limit below what the backend holds: it never has to refuse, does nothing but answer, and nothing is left to
+    /// retry.
+    @Test(arguments: [RetryBudget(), Self.none]) func aLimitKeepsAllOfIt(_ budget: RetryBudget) {
+        let limited = storm(Self.retry, budget: budget, door: .maxRequests(15))
+        #expect(limited.goodput > 98, "\(limited)")
+        #expect(abs(limited.attempts - 0.5) < 0.05, "half of the requests are let through, each once: \(limited)")
+    }
+
+    /// A limit above it keeps nothing: the backend refuses, and without a budget the storm is as before.
+    @Test func aLimitThatIsTooHighNeedsTheBudget() {
+        let without = storm(nil, budget: Self.none)
+        let budget = storm(Self.retry, budget: RetryBudget(), door: .maxRequests(200))
+        let storm = storm(Self.retry, budget: Self.none, door: .maxRequests(200))
+        #expect(budget.goodput > 0.85 * without.goodput, "\(budget)")
+        #expect(storm.goodput < 0.5 * without.goodput, "\(storm)")
+    }
+
+    /// The same as with the limit, though nobody has said what the backend can do.
+    @Test(arguments: [RetryBudget(), Self.none]) func adaptiveConcurrencyFindsTheLimit(_ budget: RetryBudget) {
+        let gate = AdaptiveGate(AdaptiveConcurrency())
+        let adaptive = storm(Self.retry, budget: budget, door: .adaptive(gate))
+        #expect(adaptive.goodput > 95, "\(adaptive)")
+        #expect(adaptive.attempts < 0.7, "\(adaptive)")
+        #expect(gate.limit < Backend.room, "\(gate.limit)")
+    }
+
+    /// Refusals say nothing about the time that answers take, so that it needs answers to come down: the budget sees to
+    /// it that there are some.
+    @Test func adaptiveConcurrencyComesDownBesideTheBudget() {
+        let gate = AdaptiveGate(AdaptiveConcurrency(initialLimit: 200))
+        let adaptive = storm(Self.retry, budget: RetryBudget(), door: .adaptive(gate))
+        #expect(adaptive.goodput > 90, "\(adaptive)")
+        #expect(gate.limit < Backend.room, "\(gate.limit)")
     }
 
     @Test func theSameSeedGivesTheSameStorm() {
