@@ -169,21 +169,25 @@ def test_limits_follow_a_reload(gated, proxy, eventually):
     crowd.answers()
 
 
-@pytest.mark.parametrize("what", ["limit", "endpoint"])
-def test_a_reload_that_makes_room_wakes_who_waits(gated, proxy, upstream, h2_upstream, eventually, what):
+@pytest.mark.parametrize("room", ["backend", "endpoint", "no limit", "new endpoint"])
+def test_a_reload_that_makes_room_wakes_who_waits(gated, proxy, upstream, h2_upstream, eventually, room):
     """At once: nothing that is under way ends before."""
-    gate, crowd, read = gated(endpoint={"maxRequests": 1}, maxPendingRequests=10, pendingTimeout="15s")
+    patience = {"maxPendingRequests": 10, "pendingTimeout": "15s"}
+    before = {"maxRequests": 1} if room in ("backend", "no limit") else {"endpoint": {"maxRequests": 1}}
+    after = {"backend": {"maxRequests": 2, **patience}, "endpoint": {"endpoint": {"maxRequests": 2}, **patience},
+             "no limit": None, "new endpoint": {**before, **patience}}[room]
+    gate, crowd, read = gated(**before, **patience)
     crowd.send(1)
     eventually(lambda: gate.inside == 1)
     crowd.send(1)
     eventually(lambda: proxy.metric("martlet_upstream_requests_pending") == 1)
     ports = [gate.servers[0].port]
-    if what == "endpoint":
+    if room == "new endpoint":
         ports.append((upstream(gate.http1) if gated.kind == "h1" else h2_upstream(gate.http2)).port)
-    proxy.edit([*config.simple(proxy.port, *ports, protocol=None if gated.kind == "h1" else config.H2C),
-                traffic_policy("app", connectionLimits={"endpoint": {"maxRequests": 2 if what == "limit" else 1},
-                                                        "maxPendingRequests": 10, "pendingTimeout": "15s"})])
+    documents = config.simple(proxy.port, *ports, protocol=None if gated.kind == "h1" else config.H2C)
+    proxy.edit([*documents, *([traffic_policy("app", connectionLimits=after)] if after else [])])
     eventually(lambda: gate.inside == 2)
+    assert proxy.metric("martlet_upstream_requests_pending") == 0
     gate.open()
     assert [read(one) for one in crowd.answers()] == [(gate.ok, None)] * 2
 
