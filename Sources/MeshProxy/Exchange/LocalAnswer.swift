@@ -79,11 +79,7 @@ enum LocalAnswer {
         _ pools: BufferPools
     ) {
         // RFC 9110 §15.3.5, §15.3.6, §15.4.5: no content, and none is expected. A fault may ask for such a status.
-        if head.status == 204 || head.status == 304 { return }
-        if head.status == 205 {
-            // To HTTP/1.1 it is framed as any other: without a length it would end with the connection (RFC 9112 §6.3).
-            return head.append(.contentLength, value: ("0" as StaticString).bytes)
-        }
+        if head.status == 204 || head.status == 205 || head.status == 304 { return }
         head.append(.contentType, value: type.bytes)
         head.append(.contentLength, value: Array(String(bytes.count).utf8).span)
         guard request.method != .head, !bytes.isEmpty else { return }
