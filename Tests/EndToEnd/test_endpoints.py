@@ -1,4 +1,5 @@
 """Where endpoints are: names, IPv6, unix sockets; limits of their connections."""
+import json
 import socket
 import threading
 import time
@@ -135,3 +136,28 @@ def test_idle_upstream_connections_end(proxy, upstream, client, eventually):
     assert client.get().status == 200
     eventually(lambda: proxy.metric("martlet_upstream_connections_active") == 0, "the idle connection's end")
     assert client.get().status == 200 and len(server.connections) == 2
+
+
+@pytest.mark.parametrize("first", ["address", "name"])
+def test_one_address_twice_is_one_endpoint(proxy, upstream, client, localhost, eventually, first):
+    other = upstream(lambda *_: answer("other"))
+    address = {"ip": {"address": "127.0.0.1", "port": localhost}}
+    twice = [address, address] if first == "address" else [named("localhost", localhost), address]
+    check = config.traffic_policy("app", healthCheck={"http": {"path": "/"}, "interval": "200ms", "timeout": "150ms"},
+                                  outlierDetection={"consecutive5xx": 3})
+    rest = {"ip": {"address": "127.0.0.1", "port": other.port}}
+
+    def rows():
+        return [row["endpoint"] for row in json.loads(proxy.admin("/upstreams")[2])]
+    proxy.start([*serving(proxy, *twice, rest), check], "--loops", "2")
+    eventually(lambda: {client.get().body for _ in range(10)} == {b"by name", b"other"})
+    assert rows().count(f"127.0.0.1:{localhost}") == 1
+    # The name may have other addresses, where nobody is.
+    eventually(lambda: proxy.metric("martlet_upstream_endpoints", state="available") == 2)
+    proxy.edit([*serving(proxy, rest), check])
+    eventually(lambda: rows() == [f"127.0.0.1:{other.port}"])
+    assert proxy.metric("martlet_upstream_endpoints", state="available") == 1
+    assert {client.get().body for _ in range(10)} == {b"other"}
+    proxy.edit([*serving(proxy, *twice), check])
+    eventually(lambda: rows().count(f"127.0.0.1:{localhost}") == 1)
+    assert {client.get().body for _ in range(10)} == {b"by name"}

@@ -73,3 +73,19 @@ def test_grpc(proxy, echo, closing, abort, code):
         calls.Unary(Request(), timeout=5)
     assert error.value.code() == code
     assert not echo.servicer.calls
+
+
+@pytest.mark.parametrize("protocol", ["h1", "h2"])
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_abort_with_a_status_without_content(faulty, client, protocol, status):
+    """There is no body, and the connection goes on in step."""
+    faulty({"headers": [{"name": "x-fault", "value": "yes"}], "abort": {"status": status}})
+    connection = client.http1() if protocol == "h1" else client.http2()
+    for _ in range(2):
+        got = connection.get(headers=[("x-fault", "yes")])
+        assert (got.status, got.body, got.get("x-martlet-reason")) == (status, b"", "fault_injected")
+        # To HTTP/1.1 a 205 is framed as others are: without a length its body would end with the connection.
+        length = "0" if (protocol, status) == ("h1", 205) else None
+        assert (got.get("content-type"), got.get("content-length")) == (None, length)
+        got = connection.get()
+        assert (got.status, got.body) == (200, b"ok")

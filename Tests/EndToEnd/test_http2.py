@@ -304,3 +304,20 @@ def test_local_answer_over_http2(proxy, client, refusing_port):
     proxy.start(config.simple(proxy.port, refusing_port))
     stream = client.http2().get()
     assert (stream.status, stream.get("x-martlet-reason")) == (503, "upstream_connect_failed")
+
+
+@pytest.mark.parametrize("method, status", [
+    ("GET", 200), ("POST", 201), ("GET", 205), ("GET", 302), ("GET", 404), ("GET", 204), ("GET", 304), ("HEAD", 200)])
+def test_a_response_that_ends_with_its_head_has_an_end_over_http1(serve_h2, client, method, status):
+    """HTTP/2 needs no content-length to say so; HTTP/1.1 does, or the client waits for the connection to close."""
+    def script(connection, number, request):
+        if dict(request["headers"])[":path"] == "/empty":
+            return connection.respond(number, status, body=b"")
+        connection.respond(number)
+    serve_h2(script)
+    connection = client.http1()
+    for _ in range(2):
+        got = connection.get("/empty", method=method)
+        assert (got.status, got.body, got.get("transfer-encoding")) == (status, b"", None)
+        assert got.all("content-length") == ([] if method == "HEAD" or status in (204, 304) else ["0"])
+        assert connection.get().body == b"ok"

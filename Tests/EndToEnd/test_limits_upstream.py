@@ -170,6 +170,29 @@ def test_limits_follow_a_reload(gated, proxy, eventually):
     crowd.answers()
 
 
+@pytest.mark.parametrize("room", ["backend", "endpoint", "no limit", "new endpoint"])
+def test_a_reload_that_makes_room_wakes_who_waits(gated, proxy, upstream, h2_upstream, eventually, room):
+    """At once: nothing that is under way ends before."""
+    patience = {"maxPendingRequests": 10, "pendingTimeout": "15s"}
+    before = {"maxRequests": 1} if room in ("backend", "no limit") else {"endpoint": {"maxRequests": 1}}
+    after = {"backend": {"maxRequests": 2, **patience}, "endpoint": {"endpoint": {"maxRequests": 2}, **patience},
+             "no limit": None, "new endpoint": {**before, **patience}}[room]
+    gate, crowd, read = gated(**before, **patience)
+    crowd.send(1)
+    eventually(lambda: gate.inside == 1)
+    crowd.send(1)
+    eventually(lambda: proxy.metric("martlet_upstream_requests_pending") == 1)
+    ports = [gate.servers[0].port]
+    if room == "new endpoint":
+        ports.append((upstream(gate.http1) if gated.kind == "h1" else h2_upstream(gate.http2)).port)
+    documents = config.simple(proxy.port, *ports, protocol=None if gated.kind == "h1" else config.H2C)
+    proxy.edit([*documents, *([traffic_policy("app", connectionLimits=after)] if after else [])])
+    eventually(lambda: gate.inside == 2)
+    assert proxy.metric("martlet_upstream_requests_pending") == 0
+    gate.open()
+    assert [read(one) for one in crowd.answers()] == [(gate.ok, None)] * 2
+
+
 def test_draining_serves_who_waits(gated, proxy, eventually):
     gate, crowd, read = gated(maxRequests=1, maxPendingRequests=5, pendingTimeout="10s")
     crowd.send(3)
@@ -275,6 +298,26 @@ def test_many_waiters_over_all_loops_are_all_served(connections, proxy, eventual
     assert [one.status for one in crowd.answers()] == [200] * 300
     assert gate.most <= 3
     assert proxy.metric("martlet_upstream_requests_pending") == 0
+
+
+def test_a_stream_that_is_reset_gives_its_place_to_who_waits(proxy, h2_upstream, client, eventually):
+    """One connection of one stream: the place is free when the reset has left for the endpoint."""
+    heads = []
+    server = h2_upstream(on_head=lambda connection, number, request: heads.append((connection, number)))
+    proxy.start([*config.simple(proxy.port, server.port, protocol=config.H2C), traffic_policy("app", connectionLimits={
+        "maxConnections": 1, "maxConcurrentStreams": 1, "maxPendingRequests": 5, "pendingTimeout": "15s"})], "--loops", "1")
+    first, second = client.http2(), client.http2()
+    number = first.open()
+    eventually(lambda: len(heads) == 1)
+    waiting = second.open()
+    eventually(lambda: proxy.metric("martlet_upstream_requests_pending") == 1)
+    first.state.reset_stream(number, 8)
+    first.flush()
+    eventually(lambda: len(heads) == 2)
+    heads[1][0].respond(heads[1][1])
+    assert second.finished(waiting).status == 200
+    assert len(server.resets) == 1
+    assert len(server.connections) == 1
 
 
 # Overload of the proxy

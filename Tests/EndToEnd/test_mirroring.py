@@ -1,8 +1,13 @@
 """A mirrored copy ends with its response, though nobody reads that, and is in nobody's way."""
 import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from harness import config
 from harness.config import traffic_policy
+from harness.http1 import Connection
+from harness.http2 import H2Client
 from harness.upstream import answer
 
 
@@ -83,3 +88,55 @@ def test_a_copy_that_is_over_is_not_taken_for_the_next_request(proxy, upstream, 
     for other in others:
         other.send("b" * 10)
         assert other.response().body == b"b" * 20
+
+
+def early(connection):
+    """Answers each request when its head is there, and reads the rest."""
+    while connection.fill():
+        if b"\r\n\r\n" in connection.buffer:
+            connection.until(b"\r\n\r\n")
+            connection.send(answer("enough"))
+            return connection.to_end()
+
+
+def not_echoed(proxy, number, turns=15):
+    """Bodies that do not come back as they were sent, of POSTs one after the other on one connection."""
+    wrong = []
+    with (Connection.to if number % 2 else H2Client)(proxy.port) as connection:
+        for turn in range(turns):
+            body = f"{number}:{turn} ".encode() * 300
+            got = connection.get(method="POST", body=body) if number % 2 else connection.post("/", body)
+            if (got.status, got.body) != (200, body):
+                wrong.append((got.status, body[:20], got.body[:20]))
+    return wrong
+
+
+@pytest.mark.parametrize("shadow", ["no endpoint", "refuses", "closes", "answers at once"])
+def test_a_copy_that_ends_early_touches_no_other_request(proxy, upstream, client, refusing_port, shadow):
+    """Its original still sends: what comes belongs to no request that the proxy has begun since."""
+    app = upstream(lambda request, _: answer(request.body))
+    if shadow in ("refuses", "no endpoint"):
+        port = refusing_port
+    else:
+        port = upstream(serve=early if shadow == "answers at once" else lambda connection: connection.fill()).port
+    weight = {"weight": 0} if shadow == "no endpoint" else {}
+    mirror = {"type": "RequestMirror", "requestMirror": {"backendRef": config.ref("shadow")}}
+    proxy.start([
+        config.gateway(config.http(proxy.port)), config.backend("app", app.port),
+        config.backend("shadow", endpoints=[{"ip": {"address": "127.0.0.1", "port": port}, **weight}]),
+        config.route(config.rule("app", filters=[mirror]))], "--loops", "1")
+    slow = [client.http1() for _ in range(6)]
+    for connection in slow:
+        connection.send("POST /slow HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nslow\r\n")
+    with ThreadPoolExecutor(8) as pool:
+        others = [pool.submit(not_echoed, proxy, number) for number in range(8)]
+        pieces = 0
+        while pieces < 20 or not all(other.done() for other in others):
+            for connection in slow:
+                connection.send("4\r\nslow\r\n")
+            pieces += 1
+            time.sleep(0.01)
+        assert [wrong for other in others for wrong in other.result()] == []
+    for connection in slow:
+        connection.send("0\r\n\r\n")
+        assert connection.response().body == b"slow" * (pieces + 1)

@@ -238,3 +238,77 @@ def test_killed_and_restarted_under_load(proxy, upstream, closing, eventually):
     for thread in threads:
         thread.join()
     assert seen.count(200) >= len(seen) * 0.999, f"{len(seen) - seen.count(200)} of {len(seen)} failed"
+
+
+STREAMS = {
+    "/events": ("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+                "9\r\ndata: 1\n\n\r\n"),
+    "/ws": "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+}
+UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+           ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_a_stream_that_has_begun_brings_its_endpoint_back(proxy, upstream, client, closing, eventually, path):
+    """It may stay open for hours: nobody waits for its end."""
+    over, broken = threading.Event(), threading.Event()
+    closing.callback(over.set)
+    broken.set()
+
+    def script(request, connection):
+        if broken.is_set():
+            return answer("no", status="500 No")
+        if request.target in STREAMS:
+            connection.send(STREAMS[request.target])
+            over.wait(20)
+            return False
+        return answer("a")
+    a, b = upstream(script), upstream(lambda *_: answer("b"))
+    proxy.start([*config.simple(proxy.port, a.port, b.port), traffic_policy(
+        "app", outlierDetection={"consecutive5xx": 2, "baseEjectionTime": "300ms", "maxEjectionTime": "300ms"},
+        loadBalancer={"type": "ROUND_ROBIN"})], "--loops", "1")
+    eventually(lambda: ask(client, 2) and ejected(proxy) == 1)
+    broken.clear()
+    time.sleep(0.5)
+    before = len(a.requests)
+    stream = client.http1()
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (UPGRADE if path == "/ws" else []))
+    stream.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
+    assert stream.head().status == (101 if path == "/ws" else 200)
+    assert len(a.requests) == before + 1, "it is the probe"
+    assert ejected(proxy) == 0
+    assert {client.get().body for _ in range(4)} == {b"a", b"b"}
+    assert stream.is_silent() or path == "/events"
+
+
+def test_idle_connections_to_others_keep_no_endpoint_out(proxy, upstream, client, eventually):
+    """All connections that there may be are idle: one of them is given up for the probe."""
+    broken, together = threading.Event(), threading.Barrier(2)
+    broken.set()
+
+    def fails(request, connection):
+        if broken.is_set():
+            connection.send(answer("no", status="500 No", connection="close"))
+            return False
+        return answer("a")
+
+    def waits(request, connection):
+        if request.target == "/together":
+            together.wait(5)
+        return answer("b")
+    a, b = upstream(fails), upstream(waits)
+    proxy.start([*config.simple(proxy.port, a.port, b.port), traffic_policy(
+        "app", outlierDetection={"consecutive5xx": 2, "baseEjectionTime": "300ms", "maxEjectionTime": "300ms"},
+        connectionLimits={"maxConnections": 2}, loadBalancer={"type": "ROUND_ROBIN"})], "--loops", "1")
+    eventually(lambda: ask(client, 2) and ejected(proxy) == 1)
+    connections = [client.http1(), client.http1()]
+    for connection in connections:
+        connection.send("GET /together HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert [connection.response().body for connection in connections] == [b"b"] * 2
+    assert proxy.metric("martlet_upstream_connections_active") == 2
+    broken.clear()
+    time.sleep(0.5)
+    assert client.get().body == b"a", "it is the probe"
+    assert ejected(proxy) == 0
+    assert proxy.metric("martlet_upstream_connections_active") <= 2

@@ -1,4 +1,5 @@
 """Local rate limits: who shares a bucket, what a refusal says, and that tokens come back."""
+import subprocess
 import time
 
 import grpc
@@ -106,3 +107,31 @@ def test_grpc_is_resource_exhausted(proxy, echo, closing):
     with pytest.raises(grpc.RpcError) as error:
         calls.Unary(Request(), timeout=5)
     assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and "rate_limited" in error.value.details()
+
+
+def test_nobody_uses_up_the_bucket_of_another(proxy, upstream, pki, client, tmp_path):
+    """A certificate that nobody vouches for may name anybody: who sends it counts as one without."""
+    server = upstream(lambda *_: answer("ok"))
+    validation = {"mode": "AllowInsecureFallback", "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "ca"}]}
+    proxy.start([
+        config.gateway(config.https(proxy.port, "cert"), tls={"frontend": {"default": {"validation": validation}}}),
+        config.secret("cert", pki, "localhost"), config.authority("ca", pki), config.backend("app", server.port),
+        config.route(config.rule("app")),
+        config.traffic_policy("app", rateLimits=[{"by": "IDENTITY", "requests": 2, "unit": "minute"}])])
+    identity = "spiffe://mesh.test/ns/default/sa/client"
+    key, certificate = tmp_path / "forged.key", tmp_path / "forged.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+                    "1", "-subj", "/CN=client", "-addext", f"subjectAltName=DNS:client,URI:{identity}", "-keyout", key,
+                    "-out", certificate], check=True, capture_output=True)
+
+    def statuses(context):
+        return [client.get(tls=context()).status for _ in range(3)]
+
+    def forged():
+        context = pki.client("http/1.1")
+        context.load_cert_chain(certificate, key)
+        return context
+    assert statuses(forged) == [200, 200, 429]
+    assert statuses(lambda: pki.client("http/1.1", certificate="client")) == [200, 200, 429]
+    assert statuses(lambda: pki.client("http/1.1")) == [429] * 3
+    assert [one["peer"] for one in proxy.access_log(9)] == [None] * 3 + [identity] * 3 + [None] * 3

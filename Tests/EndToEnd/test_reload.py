@@ -1,4 +1,5 @@
 """Changes of the configuration while it is served: adopted at once or not at all, and nothing in flight is cut."""
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import threading
 import pytest
 
 from harness import config
+from harness.gates import Crowd, Gate
 from harness.http1 import Connection, fetch
 from harness.load import HTTP1, HTTP2, Load
 from harness.ports import free_port
@@ -239,3 +241,33 @@ def test_many_reloads_leave_nothing_behind(proxy, two):
     reload_to_and_fro(proxy, lambda which: documents(proxy.port, two[which].port), times=60)
     proxy.wait(lambda: len(os.listdir(f"/proc/{proxy.process.pid}/fd")) <= descriptors + 4, "no descriptors more")
     assert proxy.resident_kib() < resident + 4096
+
+
+def test_requests_of_a_replaced_endpoint_are_not_counted_for_ever(proxy, upstream, closing, eventually):
+    """Another protocol means other connections: those of before end in their own time, and leave no trace."""
+    gate = Gate()
+    closing.callback(gate.open)
+    server = upstream(gate.http1)
+
+    def ask():
+        with Connection.to(proxy.port, timeout=20) as connection:
+            return connection.get().status
+    crowd = Crowd(ask)
+
+    def serves(protocol, number):
+        proxy.edit(config.simple(proxy.port, server.port, protocol=protocol))
+        eventually(lambda: proxy.metric("martlet_configuration_reloads_total", result="accepted") == number)
+
+    def counted():
+        return [row["requests"] for row in json.loads(proxy.admin("/upstreams")[2])]
+    proxy.start(config.simple(proxy.port, server.port), "--loops", "2")
+    crowd.send(4)
+    eventually(lambda: gate.inside == 4 and counted() == [4])
+    serves(config.H2C, 2)
+    serves(None, 3)
+    crowd.send(2)
+    eventually(lambda: gate.inside == 6)
+    assert counted() == [2]
+    gate.open()
+    assert crowd.answers() == [200] * 6
+    eventually(lambda: counted() == [0])

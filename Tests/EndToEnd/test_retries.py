@@ -428,3 +428,24 @@ def test_all_that_failed_are_avoided(start, upstream, client):
     start(*(one.port for one in (*bad, good)), retry={"attempts": 2, "codes": [503], "backoff": QUICK},
           retryBudget={"minConcurrency": 50})
     assert [client.get().status for _ in range(40)] == [200] * 40
+
+
+@pytest.mark.parametrize("protocol", ["h1", "h2"])
+def test_an_answer_too_large_to_keep_is_given_to_nobody(start, upstream, client, protocol):
+    """Its body is gone: its head with content-length alone would put the connection out of step."""
+    broken = itertools.count()
+
+    def script(request, connection):
+        if request.target == "/fine":
+            return answer("fine")
+        return False if next(broken) % 2 else answer(b"x" * (20 << 10), status="503 Service Unavailable")
+    server = upstream(script)
+    start(server.port, retry={"attempts": 1, "codes": [503], "backoff": QUICK})
+    connection = client.http1() if protocol == "h1" else client.http2()
+    for turn in range(3):
+        got = connection.get("/broken")
+        assert (got.status, got.get("x-martlet-reason")) == (502, "upstream_closed")
+        assert int(got.get("content-length")) == len(got.body) > 0
+        got = connection.get("/fine")
+        assert (got.status, got.body) == (200, b"fine")
+    assert next(broken) == 6

@@ -1,6 +1,7 @@
 import Foundation
 import MeshCore
 import MeshHTTP
+import MeshModel
 import Testing
 
 @testable import MeshProxy
@@ -66,6 +67,19 @@ import Testing
         let message = try #require(head.values("grpc-message").first)
         #expect(message.utf8.allSatisfy { (0x20...0x7E).contains($0) })
         #expect(message.removingPercentEncoding == "\(reason.rawValue): \(reason.sentence)")
+    }
+
+    /// Bytes would be taken for the next response.
+    @Test(arguments: [204, 205, 304]) func aFaultWithoutContentHasNone(status: Int) {
+        let head = MessageHead()
+        let pipe = BodyPipe(pools: pools)
+        LocalAnswer.write(Fault.Abort.status(status), for: request(), into: head, body: pipe, pools: pools)
+        #expect(head.status == status)
+        #expect(head.bodyLength == .none)
+        #expect(head.values("content-length") == [])
+        #expect(head.values("content-type") == [])
+        #expect(head.values("x-martlet-reason") == [Reason.faultInjected.rawValue])
+        #expect(taken(pipe).isEmpty)
     }
 
     @Test func refusedConnectNamesWhatIsAllowed() {

@@ -191,6 +191,7 @@ final class HTTP1Downstream: Conversation {
     /// The final head; a body follows in the exchange's response pipe if `hasBody`.
     func respond(_ head: MessageHead, to request: MessageHead, hasBody: Bool) {
         var options = HTTP1Encoder.ResponseOptions()
+        if !hasBody { sayEmpty(head, request) }
         if hasBody && head.bodyLength == .unknown {
             if request.version == .http10 { endsAfterExchange = true } else { options.chunked = true }
         }
@@ -202,6 +203,15 @@ final class HTTP1Downstream: Conversation {
             HTTP1Encoder.response(head, options, into: &$0.output)
             $0.setDirty()
         }
+    }
+
+    /// A stream of HTTP/2 that ends with its head needs no length. Here the body would last as long as the connection,
+    /// but for statuses and methods that never have one (RFC 9112 §6.3).
+    private func sayEmpty(_ head: MessageHead, _ request: MessageHead) {
+        guard request.method != .head, head.status != 204, head.status != 304,
+            head.firstIndex(of: .contentLength) == nil
+        else { return }
+        head.append(.contentLength, value: ("0" as StaticString).bytes)
     }
 
     /// The endpoint agreed to the upgrade, and its 101 is in `head`.
