@@ -528,39 +528,10 @@ final class Exchange: TimerNode {
         }
     }
 
-    private func linger() {
-        deadlines.linger(now: worker.loop.now)
-        rearm()
-    }
-
-    private func expire(_ reason: Reason) {
-        if reason == .bodyTooSlow && !requestHasRoom {
-            deadlines.pauseRate(now: worker.loop.now)
-            return rearm()
-        }
-        if state.waitsForClient || deadlines.endsInSilence {
-            if !deadlines.endsInSilence { account.reason = account.reason ?? reason }
-            return downstreamGivenUp()
-        }
-        if reason == .upstreamTimeout { return upstreamFailed(.failed(reason)) }
-        finishAttempt(status: account.status)
-        detachUpstream(outcome(ofExpiry: reason))
-        perform(state.answer(reason))
-    }
-
-    /// The client does not take an answer that is complete, or nothing more comes through a tunnel that is half closed.
-    private func downstreamGivenUp() {
-        let side = downstream
-        detachUpstream()
-        account.wasCutOff = !deadlines.endsInSilence
-        if state.lose() == .finish { finish(side) }
-        side.abort()
-    }
-
     // MARK: 8. End
 
     /// Lets go of both sides, accounts, and is new.
-    private func finish(_ side: DownstreamSide) {
+    func finish(_ side: DownstreamSide) {
         if !retrying.isPutAside { finishAttempt(status: account.status) }
         commitIfNeeded()
         let attempt = upstream
