@@ -35,7 +35,7 @@ final class HTTP1Downstream: Conversation {
     private var requestCount = 0
 
     /// What a draining connection has for another request to arrive.
-    static let drainGrace = Duration.milliseconds(500)
+    static let drainGrace = Duration.seconds(1)
 
     init(_ connection: Connection, origin: DownstreamOrigin) {
         self.origin = origin
