@@ -56,6 +56,12 @@ extension Span<UInt8> {
     @inlinable
     public func equalsIgnoringCase(_ text: StaticString) -> Bool { equalsIgnoringCase(text.bytes) }
 
+    /// True if the bytes begin with `text`, ASCII letters compared without case.
+    public func startsIgnoringCase(with text: StaticString) -> Bool {
+        let length = text.utf8CodeUnitCount
+        return count >= length && extracting(first: length).equalsIgnoringCase(text)
+    }
+
     /// True if the bytes are `text`.
     @inlinable
     public func equals(_ text: StaticString) -> Bool { equals(text.bytes) }

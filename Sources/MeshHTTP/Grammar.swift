@@ -100,9 +100,7 @@ public enum Grammar {
 
     /// True if a Content-Type of this value says gRPC: it begins with `application/grpc`, in any case.
     public static func isGRPC(contentType value: Span<UInt8>) -> Bool {
-        let prefix: StaticString = "application/grpc"
-        let count = prefix.utf8CodeUnitCount
-        return value.count >= count && value.extracting(first: count).equalsIgnoringCase(prefix)
+        value.startsIgnoringCase(with: "application/grpc")
     }
 
     /// The value of 1 to 18 decimal digits and nothing else, or nil. 18 digits always fit an `Int`.

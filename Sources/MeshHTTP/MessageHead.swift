@@ -218,6 +218,11 @@ public final class MessageHead {
         return nil
     }
 
+    /// The index of the first field called `text`, whose interned form is `name`, from `start` on, or nil.
+    public func firstIndex(of name: HeaderName, text: Span<UInt8>, from start: Int = 0) -> Int? {
+        name == .other ? firstIndex(named: text, from: start) : firstIndex(of: name, from: start)
+    }
+
     // MARK: Writing
 
     /// Copies `bytes` into the arena.

@@ -38,14 +38,10 @@ extension Exchange {
     }
 
     /// True if the response that begins has no end that a timeout could be about.
-    var isEventStream: Bool { Self.isEvents(response) }
-
-    private static func isEvents(_ head: MessageHead) -> Bool {
+    var isEventStream: Bool {
+        let head = response
         guard let index = head.firstIndex(of: .contentType) else { return false }
-        let type = head.span(head[index].valueRange)
-        let events: StaticString = "text/event-stream"
-        return type.count >= events.utf8CodeUnitCount
-            && type.extracting(0..<events.utf8CodeUnitCount).equalsIgnoringCase(events)
+        return head.span(head[index].valueRange).startsIgnoringCase(with: "text/event-stream")
     }
 
     // MARK: Rate limits

@@ -24,10 +24,7 @@ extension Exchange {
             retrying.isKeeping || account.requestBytes == 0, rule.mayRepeat(isIdempotent: request.method.isIdempotent),
             let pool = configuration?.backends[backend]
         else { return }
-        if let refusal = pool.beginRetry() {
-            let event: RetryEvent = refusal == .limit ? .refusedByLimit : .refusedByBudget
-            return worker.metrics.upstreamRetry(backend: pool.metricsSlot, event)
-        }
+        if pool.beginRetry() != nil { return }
         worker.metrics.upstreamRetry(backend: pool.metricsSlot, .hedge)
         retrying.hasPermit = true
         retrying.retries &+= 1

@@ -60,15 +60,7 @@ extension Exchange {
             cause, isIdempotent: request.method.isIdempotent, isReplayable: !upgrade.isWanted || cause.isUnprocessed,
             retries: retrying.retries, pushback: pushback, remaining: deadlines.left(now: worker.loop.now))
         switch rule.decide(question, random: worker.random.next(), permit: { pool.beginRetry() }) {
-        case .giveUp(.budget):
-            worker.metrics.upstreamRetry(backend: pool.metricsSlot, .refusedByBudget)
-            return false
-        case .giveUp(.limit):
-            worker.metrics.upstreamRetry(backend: pool.metricsSlot, .refusedByLimit)
-            return false
-        case .giveUp(.notListed), .giveUp(.attemptsSpent), .giveUp(.notIdempotent), .giveUp(.notReplayable),
-            .giveUp(.pushedBack), .giveUp(.deadline):
-            return false
+        case .giveUp: return false
         case .retry(let delay):
             worker.metrics.upstreamRetry(backend: pool.metricsSlot, cause.event)
             retrying.hasPermit = true
@@ -97,13 +89,8 @@ extension Exchange {
         }
         // The request has its place already.
         guard !retrying.hasPermit, let pool = configuration?.backends[backend] else { return false }
-        if let refusal = pool.beginRetry() {
-            worker.metrics.upstreamRetry(
-                backend: pool.metricsSlot, refusal == .limit ? .refusedByLimit : .refusedByBudget)
-            return true
-        }
-        retrying.hasPermit = true
-        return false
+        retrying.hasPermit = pool.beginRetry() == nil
+        return !retrying.hasPermit
     }
 
     /// The wait is over.

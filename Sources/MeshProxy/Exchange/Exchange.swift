@@ -437,17 +437,17 @@ final class Exchange: TimerNode {
         if state.phase == .pausing { return detachUpstream(outcomeOfResponse) }
         finishAttempt(status: 0)
         let isIdempotent = request.method.isIdempotent
-        if state.mayReplay(failure, isIdempotent: isIdempotent), isReplayRefused(failure) {
+        let replays = state.mayReplay(failure, isIdempotent: isIdempotent)
+        if replays && isReplayRefused(failure) {
             detachUpstream(AttemptOutcome(failure))
             if !answersWithKept(failure.reason) { perform(state.answer(failure.reason)) }
             return
         }
-        if plan?.retry != nil && !state.mayReplay(failure, isIdempotent: isIdempotent) {
-            if let cause = RetryCause(failure), tryAgain(cause) { return detachUpstream(AttemptOutcome(failure)) }
-            detachUpstream(AttemptOutcome(failure))
-            if answersWithKept(failure.reason) { return }
-        }
+        let mayRetry = !replays && plan?.retry != nil
+        // Asked while the endpoint is still known, which the next attempt avoids.
+        let isRetried = mayRetry && (RetryCause(failure).map { tryAgain($0) } ?? false)
         detachUpstream(AttemptOutcome(failure))
+        if isRetried || (mayRetry && answersWithKept(failure.reason)) { return }
         perform(state.fail(failure, isIdempotent: isIdempotent))
     }
 

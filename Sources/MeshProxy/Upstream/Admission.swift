@@ -258,7 +258,12 @@ extension Worker {
     }
 
     private func availabilityChanged(_ share: BackendShare) {
-        for pool in configuration?.backends ?? [] where pool.share === share { pool.availabilityChanged() }
+        for pool in pools(of: share) { pool.availabilityChanged() }
+    }
+
+    /// This loop's pools of the backend that all loops share `share` of.
+    func pools(of share: BackendShare) -> [BackendPool] {
+        configuration?.backends.filter { $0.share === share } ?? []
     }
 
     func warnOfEjection(_ share: BackendShare, _ endpoint: EndpointShare) {

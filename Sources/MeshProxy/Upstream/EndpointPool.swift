@@ -191,7 +191,7 @@ final class EndpointPool {
         if let owner { return owner { if $0.isGuarded { $0.slotFreed() } } }
         // The endpoint is gone from its backend, but was counted there to its last connection.
         guard backend.share.waiting.current > 0 else { return }
-        for pool in worker.configuration.backends where pool.share === backend.share { pool.slotFreed() }
+        for pool in worker.pools(of: backend.share) { pool.slotFreed() }
     }
 
     /// Takes an idle connection back.

@@ -113,7 +113,7 @@ extension BackendPool {
     private func askForIdleConnections() {
         let share = share
         worker.process.tellOthers(than: worker) { worker in
-            for pool in worker.configuration.backends where pool.share === share { pool.giveUpIdleConnection() }
+            for pool in worker.pools(of: share) { pool.giveUpIdleConnection() }
         }
     }
 
@@ -133,7 +133,7 @@ extension BackendPool {
             let share = share
             loop.post { worker in
                 // Who waited may have left meanwhile: then it is handed on.
-                for pool in worker.configuration.backends where pool.share === share {
+                for pool in worker.pools(of: share) {
                     if pool.queue.count > 0 { pool.wakeWaiters() } else { pool.slotFreed() }
                 }
             }

@@ -124,16 +124,12 @@ public final class RateLimiter: Sendable {
     /// All fields of the name count, in their order: a second one is no way around.
     private static func hash(_ head: MessageHead, _ name: HeaderName, _ text: [UInt8]) -> UInt64 {
         var hasher = Hasher()
-        var index = find(head, name, text, 0)
+        var index = head.firstIndex(of: name, text: text.span)
         while let found = index {
             add(head.span(head[found].valueRange), to: &hasher)
-            index = find(head, name, text, found &+ 1)
+            index = head.firstIndex(of: name, text: text.span, from: found &+ 1)
         }
         return UInt64(bitPattern: Int64(hasher.finalize()))
-    }
-
-    private static func find(_ head: MessageHead, _ name: HeaderName, _ text: [UInt8], _ start: Int) -> Int? {
-        name == .other ? head.firstIndex(named: text.span, from: start) : head.firstIndex(of: name, from: start)
     }
 
     private static func add(_ bytes: Span<UInt8>, to hasher: inout Hasher) {

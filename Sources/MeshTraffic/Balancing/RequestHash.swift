@@ -53,7 +53,7 @@ public struct RequestHash: Sendable {
         while index < sources.count {
             switch sources[index] {
             case .header(let name, let text):
-                let field = name == .other ? head.firstIndex(named: text.span) : head.firstIndex(of: name)
+                let field = head.firstIndex(of: name, text: text.span)
                 if name == .host {
                     if !head.authorityRange.isEmpty { return .key(Hashing.hash(head.span(head.authorityRange))) }
                 } else if let field {

@@ -38,8 +38,7 @@ public struct SessionRule: Sendable {
         switch carrier {
         case .cookie(let name, _): return RequestCookie.value(of: name.span, in: request)
         case .header(let name, let text):
-            let field = name == .other ? request.firstIndex(named: text.span) : request.firstIndex(of: name)
-            return field.map { request[$0].valueRange }
+            return request.firstIndex(of: name, text: text.span).map { request[$0].valueRange }
         }
     }
 
