@@ -21,6 +21,7 @@ let package = Package(
     name: "martlet",
     products: [
         .executable(name: "martlet-proxy", targets: ["martlet-proxy"]),
+        .executable(name: "martlet-control", targets: ["martlet-control"]),
         .executable(name: "martlet", targets: ["martlet"]),
         // For the package in Fuzz.
         .library(
@@ -31,7 +32,20 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -59,24 +73,63 @@ let package = Package(
             name: "MeshGatewayAPI", dependencies: ["MeshCore", "MeshModel", .product(name: "Yams", package: "Yams")],
             swiftSettings: strict),
 
+        .target(
+            name: "MeshDiscovery",
+            dependencies: ["MeshCore", "MeshModel", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            swiftSettings: strict),
+
         // Assembly.
         .target(
             name: "MeshProxy",
             dependencies: [
                 "MeshCore", "MeshNet", "MeshHTTP", "MeshHTTP2", "MeshTLS", "MeshModel", "MeshTraffic", "MeshTelemetry",
+                "MeshDiscovery",
             ],
             swiftSettings: dataPlane),
+        .target(
+            name: "MeshControl",
+            dependencies: [
+                "MeshCore", "MeshModel", "MeshGatewayAPI", "MeshDiscovery",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "X509", package: "swift-certificates"),
+            ],
+            swiftSettings: strict),
 
         // Executables.
         .executableTarget(
             name: "martlet-proxy", dependencies: ["MeshCore", "MeshModel", "MeshNet", "MeshProxy"],
             swiftSettings: dataPlane),
         .executableTarget(
+            name: "martlet-control",
+            dependencies: [
+                "MeshCore", "MeshModel", "MeshControl",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
             name: "martlet",
             dependencies: [
                 "MeshCore", "MeshNet", "MeshHTTP", "MeshTLS", "MeshModel", "MeshTraffic", "MeshTelemetry",
-                "MeshGatewayAPI", "MeshProxy",
+                "MeshGatewayAPI", "MeshProxy", "MeshDiscovery",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: strict),
 
@@ -101,6 +154,18 @@ let package = Package(
             name: "MeshProxyTests",
             dependencies: [
                 "MeshCore", "MeshHTTP", "MeshModel", "MeshNet", "MeshTLS", "MeshTraffic", "MeshTelemetry", "MeshProxy",
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MeshDiscoveryTests", dependencies: ["MeshCore", "MeshModel", "MeshDiscovery"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MeshControlTests",
+            dependencies: [
+                "MeshCore", "MeshModel", "MeshGatewayAPI", "MeshDiscovery", "MeshControl",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "X509", package: "swift-certificates"),
             ],
             swiftSettings: strict),
         // The fuzz targets' sources, which the package in Fuzz has too, and a replay of their corpus.

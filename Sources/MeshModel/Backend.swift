@@ -46,6 +46,10 @@ public struct Backend: Sendable, Equatable {
     public var adaptiveConcurrency: AdaptiveConcurrency?
     /// For requests whose rule says nothing itself.
     public var policy: RequestPolicy
+    /// Who serves its meshed endpoints; nil: it has none.
+    public var mesh: MeshPeer?
+    /// `namespace/name` of the Service that it is part of, as metrics of hops name it; empty: none.
+    public var service: String
     /// Where it was written.
     public var origin: Origin?
 
@@ -56,8 +60,11 @@ public struct Backend: Sendable, Equatable {
         idleTimeout: Duration = Self.defaultIdleTimeout, limits: ConnectionLimits = ConnectionLimits(),
         proxyProtocol: ProxyProtocol = .none, healthCheck: HealthCheck? = nil,
         outlierDetection: OutlierDetection? = nil, retryBudget: RetryBudget = RetryBudget(),
-        adaptiveConcurrency: AdaptiveConcurrency? = nil, policy: RequestPolicy = RequestPolicy(), origin: Origin? = nil
+        adaptiveConcurrency: AdaptiveConcurrency? = nil, policy: RequestPolicy = RequestPolicy(),
+        mesh: MeshPeer? = nil, service: String = "", origin: Origin? = nil
     ) {
+        self.mesh = mesh
+        self.service = service
         self.name = name
         self.protocol = `protocol`
         self.tls = tls
@@ -93,12 +100,16 @@ public struct Endpoint: Sendable, Equatable {
     public var labels: [String: String]
     /// True if it gets requests only while none of the others is available.
     public var isBackup: Bool
+    /// True if a proxy of the mesh serves it: `Backend.mesh` says what is spoken. Otherwise the backend's `protocol` and
+    /// `tls` do.
+    public var isMeshed: Bool
 
     /// An endpoint at `address`.
     public init(
         _ address: EndpointAddress, weight: Int = Self.defaultWeight, zone: String? = nil,
-        labels: [String: String] = [:], isBackup: Bool = false
+        labels: [String: String] = [:], isBackup: Bool = false, isMeshed: Bool = false
     ) {
+        self.isMeshed = isMeshed
         self.address = address
         self.weight = weight
         self.zone = zone

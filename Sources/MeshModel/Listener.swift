@@ -10,6 +10,8 @@ public struct Listener: Sendable, Equatable {
     public var trustedHops: Int
     /// What clients may not exceed.
     public var limits: ListenerLimits
+    /// For connections that the kernel redirects here; nil: connections are meant for this address.
+    public var originalDestination: OriginalDestination?
     /// What is served here. Sections of one listener are either one `tcp`, or any number of `http`, or any number of
     /// `https` and `tls`, of different hostnames.
     public var sections: [Section]
@@ -17,14 +19,46 @@ public struct Listener: Sendable, Equatable {
     /// A listener; the defaults where nothing is said.
     public init(
         address: ListenAddress, role: Role = .edge, proxyProtocol: Bool = false, trustedHops: Int = 0,
-        limits: ListenerLimits = ListenerLimits(), sections: [Section] = []
+        limits: ListenerLimits = ListenerLimits(), originalDestination: OriginalDestination? = nil,
+        sections: [Section] = []
     ) {
+        self.originalDestination = originalDestination
         self.address = address
         self.role = role
         self.proxyProtocol = proxyProtocol
         self.trustedHops = trustedHops
         self.limits = limits
         self.sections = sections
+    }
+}
+
+/// What becomes of redirected connections, by the address that the client meant (`SO_ORIGINAL_DST`).
+public struct OriginalDestination: Sendable, Equatable {
+    /// Connections that meant `address` (numeric; nil: any) and `port` are for the section of this name. An entry with
+    /// an address goes before one without.
+    public struct Entry: Sendable, Equatable {
+        public var address: String?
+        public var port: UInt16
+        public var section: String
+
+        /// `address` and `port` lead to `section`.
+        public init(address: String? = nil, port: UInt16, section: String) {
+            self.address = address
+            self.port = port
+            self.section = section
+        }
+    }
+
+    /// Whose connections are known. The listener's sections are `http` or `tcp`, and only reached by an entry.
+    public var entries: [Entry]
+    /// True if other connections, and requests that no route takes, go on to where they were meant to go, as bytes;
+    /// false: they are refused.
+    public var passesUnknown: Bool
+
+    /// What becomes of redirected connections.
+    public init(entries: [Entry] = [], passesUnknown: Bool = true) {
+        self.entries = entries
+        self.passesUnknown = passesUnknown
     }
 }
 
@@ -92,6 +126,11 @@ public struct Section: Sendable, Equatable {
     public var `protocol`: SectionProtocol
     /// Certificates, where TLS ends here.
     public var tls: ServerTLS?
+    /// Not nil if the section serves the application beside the proxy to the mesh: whether it takes clear text. Then
+    /// `protocol` is `https` or `tls`, `tls` is nil, and TLS is with the model's ``MeshIdentity``.
+    public var mesh: MTLSMode?
+    /// Who may do what; nil: all may do everything.
+    public var access: AccessRules?
     /// The routes of `http` and `https`, in document order, which decides between equals.
     public var routes: [Route]
     /// The routes of `tls` and `tcp`, in document order.
@@ -102,12 +141,14 @@ public struct Section: Sendable, Equatable {
     /// A section of these parts.
     public init(
         name: String, hostname: Hostname = .any, protocol: SectionProtocol, tls: ServerTLS? = nil,
-        routes: [Route] = [], streamRoutes: [StreamRoute] = [], origin: Origin? = nil
+        mesh: MTLSMode? = nil, access: AccessRules? = nil, routes: [Route] = [], streamRoutes: [StreamRoute] = [], origin: Origin? = nil
     ) {
         self.name = name
         self.hostname = hostname
         self.protocol = `protocol`
         self.tls = tls
+        self.mesh = mesh
+        self.access = access
         self.routes = routes
         self.streamRoutes = streamRoutes
         self.origin = origin

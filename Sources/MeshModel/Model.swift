@@ -11,12 +11,18 @@ public struct Model: Sendable, Equatable {
     public var listeners: [Listener]
     /// What routes refer to, by unique name.
     public var backends: [Backend]
+    /// Who the proxy is in its mesh; nil outside of one. Not in the compiled form, which others may read.
+    public var identity: MeshIdentity?
+    /// How metrics name the proxy in its mesh; nil outside of one.
+    public var place: MeshPlace?
 
     /// A model of these parts; without any, a proxy that serves nothing.
     public init(
         revision: String = "", settings: ProxySettings = ProxySettings(), listeners: [Listener] = [],
-        backends: [Backend] = []
+        backends: [Backend] = [], identity: MeshIdentity? = nil, place: MeshPlace? = nil
     ) {
+        self.identity = identity
+        self.place = place
         self.revision = revision
         self.settings = settings
         self.listeners = listeners

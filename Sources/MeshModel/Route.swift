@@ -12,6 +12,8 @@ public struct Route: Sendable, Equatable {
     public var kind: Kind
     /// The hosts it is for, already limited to its section's; never empty, `[.any]` if neither says one.
     public var hostnames: [Hostname]
+    /// Only for requests whose `Host` or `:authority` says this port, or none if it is 80; nil: for any.
+    public var port: UInt16?
     /// What it does, in document order.
     public var rules: [RouteRule]
     /// Where it was written.
@@ -19,9 +21,10 @@ public struct Route: Sendable, Equatable {
 
     /// A route of these parts.
     public init(
-        name: String, kind: Kind = .http, hostnames: [Hostname] = [.any], rules: [RouteRule] = [],
-        origin: Origin? = nil
+        name: String, kind: Kind = .http, hostnames: [Hostname] = [.any], port: UInt16? = nil,
+        rules: [RouteRule] = [], origin: Origin? = nil
     ) {
+        self.port = port
         self.name = name
         self.kind = kind
         self.hostnames = hostnames

@@ -130,7 +130,8 @@ struct ModelCheck {
             expect(section.tls == nil, "\(place): clear text HTTP has certificates")
             expect(section.streamRoutes.isEmpty, "\(place): HTTP has TCP or TLS routes")
         case .https:
-            expect(section.tls?.certificates.isEmpty == false, "\(place): HTTPS has no certificate")
+            expect(
+                section.mesh != nil || section.tls?.certificates.isEmpty == false, "\(place): HTTPS has no certificate")
             expect(section.streamRoutes.isEmpty, "\(place): HTTPS has TCP or TLS routes")
         case .tls:
             expect(section.tls?.certificates.isEmpty != true, "\(place): TLS ends here without a certificate")
@@ -138,6 +139,12 @@ struct ModelCheck {
         case .tcp:
             expect(section.tls == nil, "\(place): TCP has certificates")
             expect(section.routes.isEmpty, "\(place): TCP has HTTP routes")
+        }
+        if section.mesh != nil {
+            expect(section.tls == nil, "\(place): a section for the mesh has certificates of its own")
+            expect(
+                section.protocol == .https || section.protocol == .tls,
+                "\(place): a section for the mesh is neither HTTPS nor TLS")
         }
         for route in section.routes {
             let place = "\(place), route '\(route.name)'"

@@ -115,6 +115,86 @@ nonisolated enum ProtoSectionProtocol: SwiftProtobuf.Enum, Swift.CaseIterable {
 
 }
 
+nonisolated enum ProtoMTLSMode: SwiftProtobuf.Enum, Swift.CaseIterable {
+  typealias RawValue = Int
+  case unspecified // = 0
+  case strict // = 1
+  case permissive // = 2
+  case disabled // = 3
+  case UNRECOGNIZED(Int)
+
+  init() {
+    self = .unspecified
+  }
+
+  init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .strict
+    case 2: self = .permissive
+    case 3: self = .disabled
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .strict: return 1
+    case .permissive: return 2
+    case .disabled: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  static let allCases: [ProtoMTLSMode] = [
+    .unspecified,
+    .strict,
+    .permissive,
+    .disabled,
+  ]
+
+}
+
+nonisolated enum ProtoAccessAction: SwiftProtobuf.Enum, Swift.CaseIterable {
+  typealias RawValue = Int
+  case unspecified // = 0
+  case allow // = 1
+  case deny // = 2
+  case UNRECOGNIZED(Int)
+
+  init() {
+    self = .unspecified
+  }
+
+  init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .allow
+    case 2: self = .deny
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .allow: return 1
+    case .deny: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  static let allCases: [ProtoAccessAction] = [
+    .unspecified,
+    .allow,
+    .deny,
+  ]
+
+}
+
 nonisolated enum ProtoTLSVersion: SwiftProtobuf.Enum, Swift.CaseIterable {
   typealias RawValue = Int
   case unspecified // = 0
@@ -421,11 +501,37 @@ nonisolated struct ProtoModel: Sendable {
 
   var backends: [ProtoBackend] = []
 
+  var place: ProtoMeshPlace {
+    get {_place ?? ProtoMeshPlace()}
+    set {_place = newValue}
+  }
+  /// Returns true if `place` has been explicitly set.
+  var hasPlace: Bool {self._place != nil}
+  /// Clears the value of `place`. Subsequent reads from it will return its default value.
+  mutating func clearPlace() {self._place = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _settings: ProtoProxySettings? = nil
+  fileprivate var _place: ProtoMeshPlace? = nil
+}
+
+nonisolated struct ProtoMeshPlace: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var service: String = String()
+
+  var version: String = String()
+
+  var instance: String = String()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
 }
 
 nonisolated struct ProtoOrigin: Sendable {
@@ -643,12 +749,61 @@ nonisolated struct ProtoListener: Sendable {
 
   var sections: [ProtoSection] = []
 
+  var originalDestination: ProtoOriginalDestination {
+    get {_originalDestination ?? ProtoOriginalDestination()}
+    set {_originalDestination = newValue}
+  }
+  /// Returns true if `originalDestination` has been explicitly set.
+  var hasOriginalDestination: Bool {self._originalDestination != nil}
+  /// Clears the value of `originalDestination`. Subsequent reads from it will return its default value.
+  mutating func clearOriginalDestination() {self._originalDestination = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _address: ProtoAddress? = nil
   fileprivate var _limits: ProtoListenerLimits? = nil
+  fileprivate var _originalDestination: ProtoOriginalDestination? = nil
+}
+
+nonisolated struct ProtoOriginalDestination: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var entries: [ProtoOriginalDestinationEntry] = []
+
+  var passesUnknown: Bool = false
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoOriginalDestinationEntry: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var address: String {
+    get {_address ?? String()}
+    set {_address = newValue}
+  }
+  /// Returns true if `address` has been explicitly set.
+  var hasAddress: Bool {self._address != nil}
+  /// Clears the value of `address`. Subsequent reads from it will return its default value.
+  mutating func clearAddress() {self._address = nil}
+
+  var port: UInt32 = 0
+
+  var section: String = String()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _address: String? = nil
 }
 
 nonisolated struct ProtoAddress: Sendable {
@@ -929,12 +1084,169 @@ nonisolated struct ProtoSection: Sendable {
   /// Clears the value of `origin`. Subsequent reads from it will return its default value.
   mutating func clearOrigin() {self._origin = nil}
 
+  /// Absent: it does not serve the mesh.
+  var mesh: ProtoMTLSMode {
+    get {_mesh ?? .unspecified}
+    set {_mesh = newValue}
+  }
+  /// Returns true if `mesh` has been explicitly set.
+  var hasMesh: Bool {self._mesh != nil}
+  /// Clears the value of `mesh`. Subsequent reads from it will return its default value.
+  mutating func clearMesh() {self._mesh = nil}
+
+  var access: ProtoAccessRules {
+    get {_access ?? ProtoAccessRules()}
+    set {_access = newValue}
+  }
+  /// Returns true if `access` has been explicitly set.
+  var hasAccess: Bool {self._access != nil}
+  /// Clears the value of `access`. Subsequent reads from it will return its default value.
+  mutating func clearAccess() {self._access = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _tls: ProtoServerTLS? = nil
   fileprivate var _origin: ProtoOrigin? = nil
+  fileprivate var _mesh: ProtoMTLSMode? = nil
+  fileprivate var _access: ProtoAccessRules? = nil
+}
+
+nonisolated struct ProtoAccessRules: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var policies: [ProtoAccessPolicy] = []
+
+  var defaultAction: ProtoAccessAction = .unspecified
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoAccessPolicy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var name: String = String()
+
+  var targets: [ProtoAccessTarget] = []
+
+  var action: ProtoAccessAction = .unspecified
+
+  var isAudit: Bool = false
+
+  var rules: [ProtoAccessRule] = []
+
+  var origin: ProtoOrigin {
+    get {_origin ?? ProtoOrigin()}
+    set {_origin = newValue}
+  }
+  /// Returns true if `origin` has been explicitly set.
+  var hasOrigin: Bool {self._origin != nil}
+  /// Clears the value of `origin`. Subsequent reads from it will return its default value.
+  mutating func clearOrigin() {self._origin = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _origin: ProtoOrigin? = nil
+}
+
+nonisolated struct ProtoAccessTarget: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var kind: ProtoAccessTarget.OneOf_Kind? = nil
+
+  var service: String {
+    get {
+      if case .service(let v)? = kind {return v}
+      return String()
+    }
+    set {kind = .service(newValue)}
+  }
+
+  var workload: String {
+    get {
+      if case .workload(let v)? = kind {return v}
+      return String()
+    }
+    set {kind = .workload(newValue)}
+  }
+
+  var gateway: String {
+    get {
+      if case .gateway(let v)? = kind {return v}
+      return String()
+    }
+    set {kind = .gateway(newValue)}
+  }
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  nonisolated enum OneOf_Kind: Equatable, Sendable {
+    case service(String)
+    case workload(String)
+    case gateway(String)
+
+  }
+
+  init() {}
+}
+
+nonisolated struct ProtoAccessRule: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var from: [ProtoAccessSource] = []
+
+  var to: [ProtoAccessOperation] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoAccessSource: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var identities: [String] = []
+
+  var namespaces: [String] = []
+
+  var cidrs: [String] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoAccessOperation: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var hosts: [String] = []
+
+  var methods: [String] = []
+
+  var paths: [String] = []
+
+  var ports: [UInt32] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
 }
 
 nonisolated struct ProtoServerTLS: Sendable {
@@ -1099,11 +1411,21 @@ nonisolated struct ProtoRoute: Sendable {
   /// Clears the value of `origin`. Subsequent reads from it will return its default value.
   mutating func clearOrigin() {self._origin = nil}
 
+  var port: UInt32 {
+    get {_port ?? 0}
+    set {_port = newValue}
+  }
+  /// Returns true if `port` has been explicitly set.
+  var hasPort: Bool {self._port != nil}
+  /// Clears the value of `port`. Subsequent reads from it will return its default value.
+  mutating func clearPort() {self._port = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _origin: ProtoOrigin? = nil
+  fileprivate var _port: UInt32? = nil
 }
 
 nonisolated struct ProtoRouteRule: Sendable {
@@ -1838,11 +2160,37 @@ nonisolated struct ProtoBackend: @unchecked Sendable {
   /// Clears the value of `policy`. Subsequent reads from it will return its default value.
   mutating func clearPolicy() {_uniqueStorage()._policy = nil}
 
+  var mesh: ProtoMeshPeer {
+    get {_storage._mesh ?? ProtoMeshPeer()}
+    set {_uniqueStorage()._mesh = newValue}
+  }
+  /// Returns true if `mesh` has been explicitly set.
+  var hasMesh: Bool {_storage._mesh != nil}
+  /// Clears the value of `mesh`. Subsequent reads from it will return its default value.
+  mutating func clearMesh() {_uniqueStorage()._mesh = nil}
+
+  var service: String {
+    get {_storage._service}
+    set {_uniqueStorage()._service = newValue}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _storage = unsafe _StorageClass.defaultInstance
+}
+
+nonisolated struct ProtoMeshPeer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var identities: [String] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
 }
 
 nonisolated struct ProtoConnectionLimits: Sendable {
@@ -1981,6 +2329,8 @@ nonisolated struct ProtoEndpoint: Sendable {
   var labels: Dictionary<String,String> = [:]
 
   var isBackup: Bool = false
+
+  var isMeshed: Bool = false
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2809,6 +3159,14 @@ nonisolated extension ProtoSectionProtocol: SwiftProtobuf._ProtoNameProviding {
   static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SECTION_PROTOCOL_UNSPECIFIED\0\u{1}SECTION_PROTOCOL_HTTP\0\u{1}SECTION_PROTOCOL_HTTPS\0\u{1}SECTION_PROTOCOL_TLS\0\u{1}SECTION_PROTOCOL_TCP\0")
 }
 
+nonisolated extension ProtoMTLSMode: SwiftProtobuf._ProtoNameProviding {
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0MTLS_MODE_UNSPECIFIED\0\u{1}MTLS_MODE_STRICT\0\u{1}MTLS_MODE_PERMISSIVE\0\u{1}MTLS_MODE_DISABLED\0")
+}
+
+nonisolated extension ProtoAccessAction: SwiftProtobuf._ProtoNameProviding {
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ACCESS_ACTION_UNSPECIFIED\0\u{1}ACCESS_ACTION_ALLOW\0\u{1}ACCESS_ACTION_DENY\0")
+}
+
 nonisolated extension ProtoTLSVersion: SwiftProtobuf._ProtoNameProviding {
   static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TLS_VERSION_UNSPECIFIED\0\u{1}TLS_VERSION_TLS12\0\u{1}TLS_VERSION_TLS13\0")
 }
@@ -2839,7 +3197,7 @@ nonisolated extension ProtoRetryTrigger: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension ProtoModel: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Model"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}revision\0\u{1}settings\0\u{1}listeners\0\u{1}backends\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}revision\0\u{1}settings\0\u{1}listeners\0\u{1}backends\0\u{1}place\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2851,6 +3209,7 @@ nonisolated extension ProtoModel: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 2: try { try decoder.decodeSingularMessageField(value: &self._settings) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.listeners) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.backends) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._place) }()
       default: break
       }
     }
@@ -2873,6 +3232,9 @@ nonisolated extension ProtoModel: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if !self.backends.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.backends, fieldNumber: 4)
     }
+    try { if let v = self._place {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2881,6 +3243,47 @@ nonisolated extension ProtoModel: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs._settings != rhs._settings {return false}
     if lhs.listeners != rhs.listeners {return false}
     if lhs.backends != rhs.backends {return false}
+    if lhs._place != rhs._place {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoMeshPlace: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".MeshPlace"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}version\0\u{1}instance\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.version) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.instance) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 1)
+    }
+    if !self.version.isEmpty {
+      try visitor.visitSingularStringField(value: self.version, fieldNumber: 2)
+    }
+    if !self.instance.isEmpty {
+      try visitor.visitSingularStringField(value: self.instance, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoMeshPlace, rhs: ProtoMeshPlace) -> Bool {
+    if lhs.service != rhs.service {return false}
+    if lhs.version != rhs.version {return false}
+    if lhs.instance != rhs.instance {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3154,7 +3557,7 @@ nonisolated extension ProtoEmpty: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension ProtoListener: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Listener"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}role\0\u{3}proxy_protocol\0\u{3}trusted_hops\0\u{1}limits\0\u{1}sections\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}role\0\u{3}proxy_protocol\0\u{3}trusted_hops\0\u{1}limits\0\u{1}sections\0\u{3}original_destination\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3168,6 +3571,7 @@ nonisolated extension ProtoListener: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.trustedHops) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._limits) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.sections) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._originalDestination) }()
       default: break
       }
     }
@@ -3196,6 +3600,9 @@ nonisolated extension ProtoListener: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.sections.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.sections, fieldNumber: 6)
     }
+    try { if let v = self._originalDestination {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3206,6 +3613,86 @@ nonisolated extension ProtoListener: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.trustedHops != rhs.trustedHops {return false}
     if lhs._limits != rhs._limits {return false}
     if lhs.sections != rhs.sections {return false}
+    if lhs._originalDestination != rhs._originalDestination {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoOriginalDestination: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".OriginalDestination"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entries\0\u{3}passes_unknown\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.entries) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.passesUnknown) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.entries.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.entries, fieldNumber: 1)
+    }
+    if self.passesUnknown != false {
+      try visitor.visitSingularBoolField(value: self.passesUnknown, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoOriginalDestination, rhs: ProtoOriginalDestination) -> Bool {
+    if lhs.entries != rhs.entries {return false}
+    if lhs.passesUnknown != rhs.passesUnknown {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoOriginalDestinationEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".OriginalDestinationEntry"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}port\0\u{1}section\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self._address) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.section) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._address {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    } }()
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 2)
+    }
+    if !self.section.isEmpty {
+      try visitor.visitSingularStringField(value: self.section, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoOriginalDestinationEntry, rhs: ProtoOriginalDestinationEntry) -> Bool {
+    if lhs._address != rhs._address {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs.section != rhs.section {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3597,7 +4084,7 @@ nonisolated extension ProtoRateLimit: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension ProtoSection: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Section"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}hostname\0\u{1}protocol\0\u{1}tls\0\u{1}routes\0\u{3}stream_routes\0\u{1}origin\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}hostname\0\u{1}protocol\0\u{1}tls\0\u{1}routes\0\u{3}stream_routes\0\u{1}origin\0\u{1}mesh\0\u{1}access\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3612,6 +4099,8 @@ nonisolated extension ProtoSection: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.streamRoutes) }()
       case 7: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      case 8: try { try decoder.decodeSingularEnumField(value: &self._mesh) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._access) }()
       default: break
       }
     }
@@ -3643,6 +4132,12 @@ nonisolated extension ProtoSection: SwiftProtobuf.Message, SwiftProtobuf._Messag
     try { if let v = self._origin {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     } }()
+    try { if let v = self._mesh {
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 8)
+    } }()
+    try { if let v = self._access {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3654,6 +4149,291 @@ nonisolated extension ProtoSection: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.routes != rhs.routes {return false}
     if lhs.streamRoutes != rhs.streamRoutes {return false}
     if lhs._origin != rhs._origin {return false}
+    if lhs._mesh != rhs._mesh {return false}
+    if lhs._access != rhs._access {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoAccessRules: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".AccessRules"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}policies\0\u{3}default_action\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.policies) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.defaultAction) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.policies.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.policies, fieldNumber: 1)
+    }
+    if self.defaultAction != .unspecified {
+      try visitor.visitSingularEnumField(value: self.defaultAction, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoAccessRules, rhs: ProtoAccessRules) -> Bool {
+    if lhs.policies != rhs.policies {return false}
+    if lhs.defaultAction != rhs.defaultAction {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoAccessPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".AccessPolicy"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}targets\0\u{1}action\0\u{3}is_audit\0\u{1}rules\0\u{1}origin\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.targets) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.action) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.isAudit) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.rules) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.targets.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.targets, fieldNumber: 2)
+    }
+    if self.action != .unspecified {
+      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 3)
+    }
+    if self.isAudit != false {
+      try visitor.visitSingularBoolField(value: self.isAudit, fieldNumber: 4)
+    }
+    if !self.rules.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.rules, fieldNumber: 5)
+    }
+    try { if let v = self._origin {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoAccessPolicy, rhs: ProtoAccessPolicy) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.targets != rhs.targets {return false}
+    if lhs.action != rhs.action {return false}
+    if lhs.isAudit != rhs.isAudit {return false}
+    if lhs.rules != rhs.rules {return false}
+    if lhs._origin != rhs._origin {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoAccessTarget: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".AccessTarget"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}workload\0\u{1}gateway\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.kind != nil {try decoder.handleConflictingOneOf()}
+          self.kind = .service(v)
+        }
+      }()
+      case 2: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.kind != nil {try decoder.handleConflictingOneOf()}
+          self.kind = .workload(v)
+        }
+      }()
+      case 3: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.kind != nil {try decoder.handleConflictingOneOf()}
+          self.kind = .gateway(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.kind {
+    case .service?: try {
+      guard case .service(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    }()
+    case .workload?: try {
+      guard case .workload(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    }()
+    case .gateway?: try {
+      guard case .gateway(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoAccessTarget, rhs: ProtoAccessTarget) -> Bool {
+    if lhs.kind != rhs.kind {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoAccessRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".AccessRule"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}from\0\u{1}to\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.from) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.to) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.from.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.from, fieldNumber: 1)
+    }
+    if !self.to.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.to, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoAccessRule, rhs: ProtoAccessRule) -> Bool {
+    if lhs.from != rhs.from {return false}
+    if lhs.to != rhs.to {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoAccessSource: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".AccessSource"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}identities\0\u{1}namespaces\0\u{1}cidrs\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.identities) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.namespaces) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.cidrs) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.identities.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.identities, fieldNumber: 1)
+    }
+    if !self.namespaces.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.namespaces, fieldNumber: 2)
+    }
+    if !self.cidrs.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.cidrs, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoAccessSource, rhs: ProtoAccessSource) -> Bool {
+    if lhs.identities != rhs.identities {return false}
+    if lhs.namespaces != rhs.namespaces {return false}
+    if lhs.cidrs != rhs.cidrs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoAccessOperation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".AccessOperation"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hosts\0\u{1}methods\0\u{1}paths\0\u{1}ports\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.hosts) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.methods) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.paths) }()
+      case 4: try { try decoder.decodeRepeatedUInt32Field(value: &self.ports) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.hosts.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.hosts, fieldNumber: 1)
+    }
+    if !self.methods.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.methods, fieldNumber: 2)
+    }
+    if !self.paths.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.paths, fieldNumber: 3)
+    }
+    if !self.ports.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.ports, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoAccessOperation, rhs: ProtoAccessOperation) -> Bool {
+    if lhs.hosts != rhs.hosts {return false}
+    if lhs.methods != rhs.methods {return false}
+    if lhs.paths != rhs.paths {return false}
+    if lhs.ports != rhs.ports {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3905,7 +4685,7 @@ nonisolated extension ProtoSubjectAltName: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension ProtoRoute: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Route"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}hostnames\0\u{1}rules\0\u{1}origin\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}hostnames\0\u{1}rules\0\u{1}origin\0\u{1}port\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3918,6 +4698,7 @@ nonisolated extension ProtoRoute: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 3: try { try decoder.decodeRepeatedStringField(value: &self.hostnames) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.rules) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._origin) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self._port) }()
       default: break
       }
     }
@@ -3943,6 +4724,9 @@ nonisolated extension ProtoRoute: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     try { if let v = self._origin {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
     } }()
+    try { if let v = self._port {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 6)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3952,6 +4736,7 @@ nonisolated extension ProtoRoute: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.hostnames != rhs.hostnames {return false}
     if lhs.rules != rhs.rules {return false}
     if lhs._origin != rhs._origin {return false}
+    if lhs._port != rhs._port {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4964,7 +5749,7 @@ nonisolated extension ProtoCORS: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension ProtoBackend: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Backend"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}protocol\0\u{1}tls\0\u{1}endpoints\0\u{4}\u{2}connect_timeout\0\u{3}idle_timeout\0\u{1}limits\0\u{3}proxy_protocol\0\u{1}origin\0\u{3}load_balancer\0\u{3}health_check\0\u{3}outlier_detection\0\u{3}retry_budget\0\u{3}adaptive_concurrency\0\u{1}policy\0\u{c}\u{5}\u{1}")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}protocol\0\u{1}tls\0\u{1}endpoints\0\u{4}\u{2}connect_timeout\0\u{3}idle_timeout\0\u{1}limits\0\u{3}proxy_protocol\0\u{1}origin\0\u{3}load_balancer\0\u{3}health_check\0\u{3}outlier_detection\0\u{3}retry_budget\0\u{3}adaptive_concurrency\0\u{1}policy\0\u{1}mesh\0\u{1}service\0\u{c}\u{5}\u{1}")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -4982,6 +5767,8 @@ nonisolated extension ProtoBackend: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _retryBudget: ProtoRetryBudget? = nil
     var _adaptiveConcurrency: ProtoAdaptiveConcurrency? = nil
     var _policy: ProtoRequestPolicy? = nil
+    var _mesh: ProtoMeshPeer? = nil
+    var _service: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -5007,6 +5794,8 @@ nonisolated extension ProtoBackend: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _retryBudget = source._retryBudget
       _adaptiveConcurrency = source._adaptiveConcurrency
       _policy = source._policy
+      _mesh = source._mesh
+      _service = source._service
     }
   }
 
@@ -5040,6 +5829,8 @@ nonisolated extension ProtoBackend: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 14: try { try decoder.decodeSingularMessageField(value: &_storage._retryBudget) }()
         case 15: try { try decoder.decodeSingularMessageField(value: &_storage._adaptiveConcurrency) }()
         case 16: try { try decoder.decodeSingularMessageField(value: &_storage._policy) }()
+        case 17: try { try decoder.decodeSingularMessageField(value: &_storage._mesh) }()
+        case 18: try { try decoder.decodeSingularStringField(value: &_storage._service) }()
         default: break
         }
       }
@@ -5097,6 +5888,12 @@ nonisolated extension ProtoBackend: SwiftProtobuf.Message, SwiftProtobuf._Messag
       try { if let v = _storage._policy {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
       } }()
+      try { if let v = _storage._mesh {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
+      } }()
+      if !_storage._service.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._service, fieldNumber: 18)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -5121,10 +5918,42 @@ nonisolated extension ProtoBackend: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._retryBudget != rhs_storage._retryBudget {return false}
         if _storage._adaptiveConcurrency != rhs_storage._adaptiveConcurrency {return false}
         if _storage._policy != rhs_storage._policy {return false}
+        if _storage._mesh != rhs_storage._mesh {return false}
+        if _storage._service != rhs_storage._service {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoMeshPeer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".MeshPeer"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}identities\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.identities) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.identities.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.identities, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoMeshPeer, rhs: ProtoMeshPeer) -> Bool {
+    if lhs.identities != rhs.identities {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5245,7 +6074,7 @@ nonisolated extension ProtoEndpointLimits: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension ProtoEndpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}weight\0\u{1}zone\0\u{1}labels\0\u{3}is_backup\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}weight\0\u{1}zone\0\u{1}labels\0\u{3}is_backup\0\u{3}is_meshed\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5258,6 +6087,7 @@ nonisolated extension ProtoEndpoint: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 3: try { try decoder.decodeSingularStringField(value: &self._zone) }()
       case 4: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.isBackup) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.isMeshed) }()
       default: break
       }
     }
@@ -5283,6 +6113,9 @@ nonisolated extension ProtoEndpoint: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.isBackup != false {
       try visitor.visitSingularBoolField(value: self.isBackup, fieldNumber: 5)
     }
+    if self.isMeshed != false {
+      try visitor.visitSingularBoolField(value: self.isMeshed, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5292,6 +6125,7 @@ nonisolated extension ProtoEndpoint: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs._zone != rhs._zone {return false}
     if lhs.labels != rhs.labels {return false}
     if lhs.isBackup != rhs.isBackup {return false}
+    if lhs.isMeshed != rhs.isMeshed {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

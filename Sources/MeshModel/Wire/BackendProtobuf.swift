@@ -19,6 +19,7 @@ extension Backend {
             adaptiveConcurrency: protobuf.hasAdaptiveConcurrency
                 ? AdaptiveConcurrency(protobuf: protobuf.adaptiveConcurrency) : nil,
             policy: try RequestPolicy(protobuf: protobuf.policy),
+            mesh: protobuf.hasMesh ? MeshPeer(identities: protobuf.mesh.identities) : nil, service: protobuf.service,
             origin: protobuf.hasOrigin ? Origin(protobuf: protobuf.origin) : nil)
         for endpoint in protobuf.endpoints { endpoints.append(try Endpoint(protobuf: endpoint)) }
     }
@@ -26,11 +27,7 @@ extension Backend {
     func protobuf() -> ProtoBackend {
         var message = ProtoBackend()
         message.name = name
-        switch self.protocol {
-        case .http1: message.protocol = .http1
-        case .http2: message.protocol = .http2
-        case .tcp: message.protocol = .tcp
-        }
+        message.protocol = self.protocol.protobuf()
         if let tls { message.tls = tls.protobuf() }
         message.endpoints = endpoints.map { $0.protobuf() }
         message.loadBalancer = loadBalancer.protobuf()
@@ -48,6 +45,8 @@ extension Backend {
         message.retryBudget.minConcurrency = Int64(retryBudget.minConcurrency)
         if let adaptiveConcurrency { message.adaptiveConcurrency = adaptiveConcurrency.protobuf() }
         message.policy = policy.protobuf()
+        if let mesh { message.mesh.identities = mesh.identities }
+        message.service = service
         if let origin = Protobuf.origin(origin) { message.origin = origin }
         return message
     }
@@ -60,6 +59,14 @@ extension Backend.`Protocol` {
         case .http2: self = .http2
         case .tcp: self = .tcp
         case .unspecified, .UNRECOGNIZED: throw Protobuf.unknown("backend protocol")
+        }
+    }
+
+    func protobuf() -> ProtoBackendProtocol {
+        switch self {
+        case .http1: .http1
+        case .http2: .http2
+        case .tcp: .tcp
         }
     }
 }
@@ -80,7 +87,7 @@ extension Endpoint {
         self.init(
             try EndpointAddress(protobuf: protobuf.address), weight: Int(protobuf.weight),
             zone: protobuf.hasZone ? protobuf.zone : nil, labels: protobuf.labels,
-            isBackup: protobuf.isBackup)
+            isBackup: protobuf.isBackup, isMeshed: protobuf.isMeshed)
     }
 
     func protobuf() -> ProtoEndpoint {
@@ -90,6 +97,7 @@ extension Endpoint {
         if let zone { message.zone = zone }
         message.labels = labels
         message.isBackup = isBackup
+        message.isMeshed = isMeshed
         return message
     }
 }

@@ -5,7 +5,7 @@ extension Model {
     init(protobuf: ProtoModel) throws(ProxyError) {
         self.init(
             revision: protobuf.revision, settings: try ProxySettings(protobuf: protobuf.settings),
-            listeners: [], backends: [])
+            listeners: [], backends: [], place: protobuf.hasPlace ? MeshPlace(protobuf: protobuf.place) : nil)
         for listener in protobuf.listeners { listeners.append(try Listener(protobuf: listener)) }
         for backend in protobuf.backends { backends.append(try Backend(protobuf: backend)) }
     }
@@ -16,6 +16,7 @@ extension Model {
         message.settings = settings.protobuf()
         message.listeners = listeners.map { $0.protobuf() }
         message.backends = backends.map { $0.protobuf() }
+        if let place { message.place = place.protobuf() }
         return message
     }
 }
@@ -62,7 +63,9 @@ extension Listener {
         self.init(
             address: try ListenAddress(protobuf: protobuf.address), role: role,
             proxyProtocol: protobuf.proxyProtocol, trustedHops: Int(protobuf.trustedHops),
-            limits: ListenerLimits(protobuf: protobuf.limits))
+            limits: ListenerLimits(protobuf: protobuf.limits),
+            originalDestination: protobuf.hasOriginalDestination
+                ? try OriginalDestination(protobuf: protobuf.originalDestination) : nil)
         for section in protobuf.sections { sections.append(try Section(protobuf: section)) }
     }
 
@@ -76,6 +79,7 @@ extension Listener {
         message.proxyProtocol = proxyProtocol
         message.trustedHops = Int64(trustedHops)
         message.limits = limits.protobuf()
+        if let originalDestination { message.originalDestination = originalDestination.protobuf() }
         message.sections = sections.map { $0.protobuf() }
         return message
     }
@@ -193,6 +197,8 @@ extension Section {
         self.init(
             name: protobuf.name, hostname: try Protobuf.hostname(protobuf.hostname), protocol: spoken,
             tls: protobuf.hasTls ? try ServerTLS(protobuf: protobuf.tls) : nil,
+            mesh: protobuf.hasMesh ? try MTLSMode(protobuf: protobuf.mesh) : nil,
+            access: protobuf.hasAccess ? try AccessRules(protobuf: protobuf.access) : nil,
             origin: protobuf.hasOrigin ? Origin(protobuf: protobuf.origin) : nil)
         for route in protobuf.routes { routes.append(try Route(protobuf: route)) }
         for route in protobuf.streamRoutes { streamRoutes.append(try StreamRoute(protobuf: route)) }
@@ -209,6 +215,8 @@ extension Section {
         case .tcp: message.protocol = .tcp
         }
         if let tls { message.tls = tls.protobuf() }
+        if let mesh { message.mesh = mesh.protobuf() }
+        if let access { message.access = access.protobuf() }
         message.routes = routes.map { $0.protobuf() }
         message.streamRoutes = streamRoutes.map { $0.protobuf() }
         if let origin = Protobuf.origin(origin) { message.origin = origin }

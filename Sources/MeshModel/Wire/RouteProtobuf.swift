@@ -11,6 +11,7 @@ extension Route {
             }
         self.init(
             name: protobuf.name, kind: kind, hostnames: try Protobuf.hostnames(protobuf.hostnames),
+            port: protobuf.hasPort ? try Protobuf.port(protobuf.port) : nil,
             origin: protobuf.hasOrigin ? Origin(protobuf: protobuf.origin) : nil)
         for rule in protobuf.rules { rules.append(try RouteRule(protobuf: rule)) }
     }
@@ -23,6 +24,7 @@ extension Route {
         case .grpc: message.kind = .grpc
         }
         message.hostnames = hostnames.map(\.description)
+        if let port { message.port = UInt32(port) }
         message.rules = rules.map { $0.protobuf() }
         if let origin = Protobuf.origin(origin) { message.origin = origin }
         return message

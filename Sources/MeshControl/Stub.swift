@@ -1,0 +1,6 @@
+internal import Crypto
+internal import GRDB
+internal import GRPCNIOTransportHTTP2
+internal import Hummingbird
+internal import HummingbirdTLS
+internal import X509
