@@ -13,6 +13,7 @@ extension MetricsSnapshot {
         appendRoutes(to: &text)
         appendListeners(to: &text)
         appendBackends(to: &text)
+        appendPolicies(to: &text)
         appendEvents(to: &text)
         facts.append(to: &text)
         return text.bytes

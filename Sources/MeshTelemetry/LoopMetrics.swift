@@ -32,6 +32,7 @@ public final class LoopMetrics {
     private var routes = SlotTable<RouteLabels, RouteCounters>()
     private var listeners = SlotTable<[UInt8], ListenerCounters>()
     private var backends = SlotTable<[UInt8], BackendCounters>()
+    private var policies = SlotTable<[UInt8], AccessCounters>()
     private var answers = Tally<Reason>()
     private var downstream = HTTP2Counters()
     private var upstream = HTTP2Counters()
@@ -62,6 +63,7 @@ public final class LoopMetrics {
         routes.endRound()
         listeners.endRound()
         backends.endRound()
+        policies.endRound()
     }
 
     /// The listener's name of an exchange's slot, or else of a listener's slot; empty if neither is one.
@@ -158,6 +160,16 @@ public final class LoopMetrics {
         backends[backend].add(status: status, nanoseconds: nanoseconds)
     }
 
+    // MARK: Access
+
+    /// The counters of the access policy called `name`; the same name gets the same slot again.
+    public func accessSlot(_ name: String) -> Int { policies.slot(Array(name.utf8)) }
+
+    /// An access policy refused a request or connection; `isAudit`: it would have, but is not in force.
+    public func accessDenied(_ slot: Int, isAudit: Bool) {
+        if isAudit { policies[slot].audited &+= 1 } else { policies[slot].denied &+= 1 }
+    }
+
     // MARK: Other events
 
     /// `event` happened `count` times on one side.
@@ -188,6 +200,6 @@ public final class LoopMetrics {
         MetricsSnapshot(
             routeLabels: routes.labels, routes: routes.pages, listenerNames: listeners.labels,
             listeners: listeners.pages, backendNames: backends.labels, backends: backends.pages,
-            answers: answers, downstream: downstream, upstream: upstream, droppedLines: droppedLines)
+            policyNames: policies.labels, policies: policies.pages, answers: answers, downstream: downstream, upstream: upstream, droppedLines: droppedLines)
     }
 }

@@ -13,16 +13,24 @@ struct Subject {
     let isGRPC: Bool
 
     init(_ head: MessageHead) {
-        let authority = head.span(head.authorityRange)
-        var length = Self.hostLength(authority)
-        if length > 1, authority[length &- 1] == UInt8(ascii: ".") { length &-= 1 }
-        host = ByteRange(Int(head.authorityRange.offset), length)
+        host = Self.hostRange(of: head)
         let target = head.span(head.pathRange)
         let start = Int(head.pathRange.offset)
         let end = Self.pathLength(target)
         path = ByteRange(start, end)
         query = end < target.count ? ByteRange(start &+ end &+ 1, target.count &- end &- 1) : .empty
         isGRPC = head.flags.contains(.grpc)
+    }
+
+    /// The host alone.
+    @_lifetime(borrow head)
+    static func host(of head: MessageHead) -> Span<UInt8> { head.span(hostRange(of: head)) }
+
+    private static func hostRange(of head: MessageHead) -> ByteRange {
+        let authority = head.span(head.authorityRange)
+        var length = hostLength(authority)
+        if length > 1, authority[length &- 1] == UInt8(ascii: ".") { length &-= 1 }
+        return ByteRange(Int(head.authorityRange.offset), length)
     }
 
     /// Bytes of the host in `host[:port]`; an IPv6 address keeps its brackets.

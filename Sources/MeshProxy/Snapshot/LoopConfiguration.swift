@@ -12,6 +12,8 @@ final class LoopConfiguration {
     /// By listener: for what is answered before it has a route.
     private let unroutedSlots: [Int]
     private let streamSlots: [[Int]]
+    /// By listener, section and number in its access table: the counters of a policy.
+    private let accessSlots: [[[Int]]]
 
     init(_ snapshot: Snapshot, backends: [BackendPool], metrics: LoopMetrics) {
         self.snapshot = snapshot
@@ -35,6 +37,9 @@ final class LoopConfiguration {
                 ? []
                 : snapshot.backends.map { metrics.slot(listener: listener.name, route: "", backend: $0.name) }
         }
+        accessSlots = snapshot.listeners.map { listener in
+            listener.access.map { $0?.names.map { metrics.accessSlot($0) } ?? [] }
+        }
         metrics.configurationAdopted()
     }
 
@@ -46,6 +51,8 @@ final class LoopConfiguration {
         guard listener >= 0, backend < streamSlots[listener].count else { return -1 }
         return streamSlots[listener][backend]
     }
+
+    func accessSlot(listener: Int, section: Int, policy: Int) -> Int { accessSlots[listener][section][policy] }
 
     func listenerSlot(_ listener: Int) -> Int { listener < 0 ? -1 : listenerSlots[listener] }
 }
