@@ -150,8 +150,11 @@ class MeshProxy(Started):
         self.outbound, self.admin_port = free_port(), free_port()
         self.arguments = []
 
-    def start(self, *arguments, app=None, port=80, token=None, command=(), join=True, ready=True):
-        """Joins, unless it has before, and returns when it is ready; `app` is the application's port."""
+    def start(self, *arguments, app=None, port=80, token=None, command=(), join=True, ready=True, before=()):
+        """Joins, unless it has before, and returns when it is ready.
+
+        app: the application's port. command: what the proxy runs. before: a program that runs the proxy.
+        """
         kind, name = self.role.split(":")
         self.arguments = ["run", "--control", f"127.0.0.1:{self.plane.port}", f"--{kind}", name, "--instance",
                           self.instance, "--state", self.state, "--admin", f"127.0.0.1:{self.admin_port}", "--loops", "1"]
@@ -163,13 +166,13 @@ class MeshProxy(Started):
         environment = {}
         if join and not (self.state / "identity.pem").exists():
             environment["MARTLET_TOKEN"] = token or self.plane.token(self.role)
-        self.again(environment, ready=ready)
+        self.again(environment, ready=ready, before=before)
         return self
 
-    def again(self, environment=None, ready=True):
+    def again(self, environment=None, ready=True, before=()):
         """Starts with the arguments of the last start."""
         self.is_expected_to_end = False
-        self.run([BINARIES / "martlet-proxy", *self.arguments], environment)
+        self.run([*before, BINARIES / "martlet-proxy", *self.arguments], environment)
         if ready:
             self.wait(lambda: self.admin("/ready")[0] == 200, "ready")
 
@@ -179,7 +182,7 @@ class MeshProxy(Started):
 
     def call(self, host, path="/", **more):
         """What the application beside it would ask of a service, by name: a response of HTTP/1.1."""
-        return fetch(self.outbound, path, headers=[("host", host)], **more)
+        return fetch(self.outbound, path, host=host, **more)
 
 
 class Mesh:
