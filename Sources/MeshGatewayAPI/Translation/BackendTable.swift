@@ -139,8 +139,15 @@ final class BackendTable {
     // MARK: Service
 
     func service(
-        _ id: ObjectID, _ port: Int?, _ subset: BackendSubsetDocument?, _ use: Use, _ certificate: Certificate?
+        _ id: ObjectID, _ number: Int?, _ subset: BackendSubsetDocument?, _ use: Use, _ certificate: Certificate?
     ) -> Result<BackendTarget, Problem> {
+        find(id, number).flatMap { service, port in backend(service, port, subset, use, certificate) }
+    }
+
+    /// The port `number` of the Service `id`.
+    private func find(
+        _ id: ObjectID, _ number: Int?
+    ) -> Result<(service: ServiceDocument, port: ServiceDocument.Port), Problem> {
         guard let service = documents.services[id], !service.isExternalName else {
             let near = documents.services.keys.filter { $0.namespace == id.namespace }.map(\.name)
             let close = Suggestion.closest(to: id.name, in: near)
@@ -156,19 +163,28 @@ final class BackendTable {
                             ?? "a Service of this name, or a Backend: {group: \(APIGroup.martlet), kind: Backend, name: "
                             + "\(id.name)}"))
         }
-        guard let number = port else {
+        guard let number else {
             return .failure(
                 Problem(
                     reason: "BackendNotFound", message: "a reference to a Service needs a port",
                     remedy: "port: \(service.ports.first?.port ?? 80)"))
         }
-        guard let port = service.ports.first(where: { $0.port == number }) else {
+        let isMeant = { (port: ServiceDocument.Port) in port.port == number }
+        guard let port = service.served.first(where: isMeant) ?? service.ports.first(where: isMeant) else {
             let all = service.ports.map { String($0.port) }.joined(separator: ", ")
             return .failure(
                 Problem(
                     reason: "BackendNotFound", message: "\(id.description) has no port \(number)",
                     remedy: "one of \(all)"))
         }
+        return .success((service, port))
+    }
+
+    private func backend(
+        _ service: ServiceDocument, _ port: ServiceDocument.Port, _ subset: BackendSubsetDocument?, _ use: Use,
+        _ certificate: Certificate?
+    ) -> Result<BackendTarget, Problem> {
+        let (id, number) = (service.metadata.id, port.port)
         let tls = policies.tls(for: id, section: port.name, certificate: certificate)
         let appProtocol = port.appProtocol ?? mesh.appProtocol(of: service, port)
         return spoken(appProtocol, use, tls: tls != nil, owner: id).map { spoken in
