@@ -24,6 +24,7 @@ struct Arguments {
         martlet-proxy: the data plane. Serves a configuration that `martlet compile` has written.
 
         usage: martlet-proxy --snapshot FILE [--loops N] [--admin ADDR] [--check]
+               martlet-proxy intercept --help
 
           --snapshot FILE   the compiled configuration; read again at SIGHUP
           --loops N         event loops, 1 to 256; default: one for each processor

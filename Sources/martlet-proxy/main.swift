@@ -69,7 +69,9 @@ func serve(_ arguments: Arguments) throws(ProxyError) -> Int32 {
 }
 
 do throws(Arguments.Problem) {
-    let arguments = try Arguments(Array(CommandLine.arguments.dropFirst()))
+    let words = Array(CommandLine.arguments.dropFirst())
+    if words.first == "intercept" { exit(try intercept(Array(words.dropFirst()))) }
+    let arguments = try Arguments(words)
     do throws(ProxyError) {
         switch arguments.task {
         case .help: say(Arguments.usage, to: 1)
