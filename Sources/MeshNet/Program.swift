@@ -55,7 +55,7 @@ public enum Program {
         unsafe posix_spawn_file_actions_adddup2(&actions, output, 2)
         // SAFETY: the copies are freed after the call, which has its own by then.
         var words: [UnsafeMutablePointer<CChar>?] = unsafe command.map { unsafe strdup($0) } + [nil]
-        defer { for unsafeword in unsafe words { unsafe free(word) } }
+        defer { unsafe words.forEach { unsafe free($0) } }
         var child: pid_t = 0
         let code = unsafe posix_spawnp(&child, words[0]!, &actions, nil, &words, environ)
         return code == 0 ? .success(child) : .failure(Failure(code: code))
