@@ -75,7 +75,8 @@ def test_tcp_connections_are_hops(sidecar, upstream, client, eventually):
     port = free_port()
     model = placed(sidecar.compile([config.gateway(config.tcp(port)), config.backend("app", server.port),
                                     config.tcp_route("app")]))
-    mesh.backend(model, "app").service = "shop/db"
+    [backend] = model.backends
+    backend.service = "shop/db"
     sidecar.start(model)
     connection = client.http1(port=port)
     connection.send(b"hello\n")
