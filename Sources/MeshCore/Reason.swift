@@ -119,6 +119,10 @@ public enum Reason: String, CaseIterable, Sendable {
     case sniNotFound = "sni_not_found"
     /// The connection does not start with a valid PROXY protocol header.
     case proxyProtocolMalformed = "proxy_protocol_malformed"
+    /// The listener is for redirected connections, and this one was made to it directly.
+    case notRedirected = "not_redirected"
+    /// The connection was redirected from an address that nobody here knows.
+    case destinationUnknown = "destination_unknown"
     /// The connection was idle for longer than the limit.
     case connectionIdle = "connection_idle"
     /// The listener has as many connections as it may.
@@ -163,8 +167,8 @@ public enum Reason: String, CaseIterable, Sendable {
         case .upstreamClosed, .upstreamReset, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .upgradeRefused: 502
         case .downstreamClosed, .downstreamReset: 499
         case .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout, .sniNotFound,
-            .proxyProtocolMalformed, .connectionIdle, .connectionLimit, .http2ProtocolError, .http2ResetFlood,
-            .http2GlitchFlood, .http2ControlFlood, .http2OutputOverflow:
+            .proxyProtocolMalformed, .notRedirected, .destinationUnknown, .connectionIdle, .connectionLimit,
+            .http2ProtocolError, .http2ResetFlood, .http2GlitchFlood, .http2ControlFlood, .http2OutputOverflow:
             0
         }
     }
@@ -180,8 +184,9 @@ public enum Reason: String, CaseIterable, Sendable {
         case .headerTimeout, .bodyTooSlow, .idleTimeout, .requestTimeout, .deadlineExceeded, .upstreamTimeout: 4
         case .misdirectedRequest: 5
         case .redirected, .corsPreflight, .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout,
-            .sniNotFound, .proxyProtocolMalformed, .connectionIdle, .connectionLimit, .http2ProtocolError,
-            .http2ResetFlood, .http2GlitchFlood, .http2ControlFlood, .http2OutputOverflow:
+            .sniNotFound, .proxyProtocolMalformed, .notRedirected, .destinationUnknown, .connectionIdle,
+            .connectionLimit, .http2ProtocolError, .http2ResetFlood, .http2GlitchFlood, .http2ControlFlood,
+            .http2OutputOverflow:
             0
         case .backendNotConfigured, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .internalError: 13
         // GRPCRoute: a reference that is not valid is UNAVAILABLE.
@@ -314,6 +319,10 @@ public enum Reason: String, CaseIterable, Sendable {
             "No listener or route serves the server name."
         case .proxyProtocolMalformed:
             "The connection does not start with a valid PROXY protocol header."
+        case .notRedirected:
+            "The listener is for redirected connections, and this one was made to it directly."
+        case .destinationUnknown:
+            "The connection was redirected from an address that nobody here knows."
         case .connectionIdle:
             "The connection was idle for longer than the limit."
         case .connectionLimit:

@@ -32,6 +32,8 @@ final class Worker: LoopHooks {
     private var origins: [OriginKey: DownstreamOrigin] = [:]
     private var endpointsInUse: [EndpointPool] = []
     private var names: Resolver?
+    /// Ways to where redirected connections were going that no backend knows.
+    private(set) lazy var passthrough = PassthroughPools(self)
     /// Accepted and still open, linked through the connections.
     private var first: Link<Connection>?
     private(set) var downstreamCount = 0
@@ -51,6 +53,7 @@ final class Worker: LoopHooks {
     private struct OriginKey: Hashable {
         let listener: ObjectIdentifier
         let section: Int
+        let isTLS: Bool
     }
 
     init(process: ProcessServices, number: Int = 0, seed: UInt64) throws(ProxyError) {
@@ -166,7 +169,8 @@ final class Worker: LoopHooks {
             return pool
         }
         for pool in old.values { pool.retire() }
-        let configuration = LoopConfiguration(snapshot, backends: backends, metrics: metrics)
+        let configuration = LoopConfiguration(
+            snapshot, backends: backends, metrics: metrics, previous: self.configuration)
         self.configuration = configuration
         monitor.adopt(snapshot)
         logWriter = snapshot.logFormat.isOff ? nil : process.logWriter()
@@ -196,11 +200,14 @@ final class Worker: LoopHooks {
         if !gone.isEmpty { drainConnections { $0.isOfRetiredListener } }
     }
 
-    /// What TLS connections of one section share.
-    func origin(_ listener: ListenerSource, _ served: ServedListener, section: Int) -> DownstreamOrigin {
-        let key = OriginKey(listener: ObjectIdentifier(listener), section: section)
+    /// What connections of one section share.
+    func origin(
+        _ listener: ListenerSource, _ served: ServedListener, section: Int, isTLS: Bool = true
+    ) -> DownstreamOrigin {
+        let key = OriginKey(listener: ObjectIdentifier(listener), section: section, isTLS: isTLS)
         if let known = origins[key] { return known }
-        let made = DownstreamOrigin(listener, served, section: served.sections[section].name)
+        let made = DownstreamOrigin(
+            listener, served, section: served.sections[section].name, isTLS: isTLS)
         origins[key] = made
         return made
     }

@@ -13,6 +13,7 @@ extension MetricsSnapshot {
         appendRoutes(to: &text)
         appendListeners(to: &text)
         appendBackends(to: &text)
+        appendHops(to: &text)
         appendEvents(to: &text)
         facts.append(to: &text)
         return text.bytes
@@ -44,13 +45,7 @@ extension MetricsSnapshot {
         if outcome == .other { status.put("other") } else { status.put(decimal: UInt64(outcome.status)) }
         labels.add("status", status)
         labels.add("reason", outcome.reason.map { Array($0.rawValue.utf8) } ?? [])
-        var grpc: [UInt8] = []
-        if outcome.grpcStatus > 17 {
-            grpc.put("other")
-        } else if outcome.grpcStatus > 0 {
-            grpc.put(decimal: UInt64(outcome.grpcStatus - 1))
-        }
-        labels.add("grpc_status", grpc)
+        labels.add("grpc_status", outcome.grpcText)
         return labels
     }
 

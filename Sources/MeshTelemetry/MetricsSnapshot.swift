@@ -10,6 +10,7 @@ public struct MetricsSnapshot: Sendable {
     private(set) var listeners: [[ListenerCounters]]
     private(set) var backendNames: [[UInt8]]
     private(set) var backends: [[BackendCounters]]
+    private(set) var hops: HopSnapshot
     private(set) var answers: Tally<Reason>
     private(set) var downstream: HTTP2Counters
     private(set) var upstream: HTTP2Counters
@@ -23,6 +24,7 @@ public struct MetricsSnapshot: Sendable {
         var answers = Tally<Reason>()
         var (downstream, upstream) = (HTTP2Counters(), HTTP2Counters())
         var droppedLines: UInt64 = 0
+        var hops = HopSnapshot()
         for part in parts {
             for (labels, counters) in zip(part.routeLabels, part.routes.joined()) {
                 routes[labels, default: RouteCounters()].merge(counters)
@@ -33,6 +35,7 @@ public struct MetricsSnapshot: Sendable {
             for (name, counters) in zip(part.backendNames, part.backends.joined()) {
                 backends[name, default: BackendCounters()].merge(counters)
             }
+            hops.merge(part.hops)
             answers.merge(part.answers)
             downstream.merge(part.downstream)
             upstream.merge(part.upstream)
@@ -44,7 +47,7 @@ public struct MetricsSnapshot: Sendable {
         return MetricsSnapshot(
             routeLabels: routeLabels, routes: [routeLabels.map { routes[$0]! }], listenerNames: listenerNames,
             listeners: [listenerNames.map { listeners[$0]! }], backendNames: backendNames,
-            backends: [backendNames.map { backends[$0]! }], answers: answers, downstream: downstream,
+            backends: [backendNames.map { backends[$0]! }], hops: hops, answers: answers, downstream: downstream,
             upstream: upstream, droppedLines: droppedLines)
     }
 

@@ -15,6 +15,8 @@ struct Arguments {
     var task = Task.serve
     /// The compiled configuration.
     var snapshot = ""
+    /// The directory of the proxy's mesh identity; nil: it has none.
+    var identity: String?
     /// Event loops; nil: one for each processor.
     var loops: Int?
     /// Where the admin endpoint listens.
@@ -23,9 +25,12 @@ struct Arguments {
     static let usage = """
         martlet-proxy: the data plane. Serves a configuration that `martlet compile` has written.
 
-        usage: martlet-proxy --snapshot FILE [--loops N] [--admin ADDR] [--check]
+        usage: martlet-proxy --snapshot FILE [--identity DIR] [--loops N] [--admin ADDR] [--check]
+               martlet-proxy intercept --help
 
           --snapshot FILE   the compiled configuration; read again at SIGHUP
+          --identity DIR    who the proxy is in its mesh: identity.pem (certificate, then its issuers), identity.key and
+                            bundle.pem (every trusted root) in DIR; read again at SIGHUP
           --loops N         event loops, 1 to 256; default: one for each processor
           --admin ADDR      where /live /ready /metrics /config /upstreams /certs and POST /drain are served:
                             IP:PORT or unix:PATH; default: nowhere
@@ -58,6 +63,8 @@ struct Arguments {
             case "--version": task = .version
             case "--check": task = .check
             case "--snapshot": snapshot = try value("a file that `martlet compile` has written")
+            case "--identity":
+                identity = try value("a directory with identity.pem, identity.key and bundle.pem")
             case "--loops":
                 let what = "a number from 1 to 256"
                 let text = try value(what)

@@ -17,14 +17,17 @@ func fail(_ message: String) -> Never {
     exit(2)
 }
 
-/// The model in `file`, verified.
-func load(_ file: String) throws(ProxyError) -> Model {
-    let bytes = try FileContents.read(file, limit: 1 << 30)
+/// The model that `arguments` name, verified.
+func load(_ arguments: Arguments) throws(ProxyError) -> Model {
+    let bytes = try FileContents.read(arguments.snapshot, limit: 1 << 30)
+    var model: Model
     do throws(ProxyError) {
-        return try Model.decode(bytes)
+        model = try Model.decode(bytes)
     } catch {
-        throw ProxyError("\(file): \(error)")
+        throw ProxyError("\(arguments.snapshot): \(error)")
     }
+    if let directory = arguments.identity { model.identity = try MeshIdentity(directory: directory) }
+    return model
 }
 
 /// `REVISION: 2 listeners, 10 backends`.
@@ -37,7 +40,7 @@ func summary(_ model: Model) -> String {
 /// Serves until a signal ends it; returns the exit code.
 func serve(_ arguments: Arguments) throws(ProxyError) -> Int32 {
     Signals.hold()
-    var model = try load(arguments.snapshot)
+    var model = try load(arguments)
     let loops = arguments.loops ?? ThisProcess.processorCount()
     // Per loop two sockets for each listener (IPv6 and IPv4), and a handful of its own.
     try ProcessLimits.requireDescriptors(loops * (2 * model.listeners.count + 8))
@@ -47,7 +50,7 @@ func serve(_ arguments: Arguments) throws(ProxyError) -> Int32 {
     while true {
         guard Signals.wait() == SIGHUP else { break }
         do throws(ProxyError) {
-            let new = try load(arguments.snapshot)
+            let new = try load(arguments)
             guard new != model else {
                 say("martlet-proxy: configuration unchanged")
                 continue
@@ -69,12 +72,14 @@ func serve(_ arguments: Arguments) throws(ProxyError) -> Int32 {
 }
 
 do throws(Arguments.Problem) {
-    let arguments = try Arguments(Array(CommandLine.arguments.dropFirst()))
+    let words = Array(CommandLine.arguments.dropFirst())
+    if words.first == "intercept" { exit(try intercept(Array(words.dropFirst()))) }
+    let arguments = try Arguments(words)
     do throws(ProxyError) {
         switch arguments.task {
         case .help: say(Arguments.usage, to: 1)
         case .version: say("martlet-proxy \(Release.version)", to: 1)
-        case .check: say("\(arguments.snapshot): valid, \(summary(try load(arguments.snapshot)))", to: 1)
+        case .check: say("\(arguments.snapshot): valid, \(summary(try load(arguments)))", to: 1)
         case .serve: exit(try serve(arguments))
         }
     } catch {

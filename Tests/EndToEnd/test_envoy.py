@@ -10,7 +10,7 @@ import pytest
 from harness.config import H2C, MARTLET_API, document
 from harness.grpc_echo import EchoServer
 from harness.http1 import fetch
-from harness.mesh import route, service, settings, to, workload
+from harness.plane import route, service, settings, to, workload
 from harness.ports import free_port
 from harness.proxy import BINARIES
 from harness.upstream import answer

@@ -8,7 +8,7 @@ from harness.config import H2C, MARTLET_API, document
 from harness.grpc_echo import Request
 from harness.http1 import fetch
 from harness.load import HTTP1, Load
-from harness.mesh import route, service, settings, to, workload
+from harness.plane import route, service, settings, to, workload
 from harness.ports import free_port
 from harness.upstream import answer, describe
 

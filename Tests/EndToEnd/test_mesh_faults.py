@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from harness.load import HTTP1, Load
-from harness.mesh import service, settings, workload
+from harness.plane import service, settings, workload
 from harness.ports import free_port
 from harness.proxy import BINARIES
 from harness.upstream import answer

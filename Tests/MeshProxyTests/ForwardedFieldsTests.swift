@@ -16,7 +16,7 @@ import Testing
         let listener = Listener(address: .ip("127.0.0.1", port: 80), role: role, trustedHops: trustedHops)
         let served = try ServedListener(listener, backend: { _ in nil }, previous: nil)
         let source = ListenerSource(fd: -1, address: .ipv4(0, port: 80), key: served.key, worker: worker)
-        return DownstreamOrigin(source, served, section: isTLS ? "ns/g/s" : nil)
+        return DownstreamOrigin(source, served, section: isTLS ? "ns/g/s" : nil, isTLS: isTLS)
     }
 
     private func forward(_ request: MessageHead, _ origin: DownstreamOrigin) throws {

@@ -41,7 +41,8 @@ public struct ResourceVersion: Sendable, Hashable {
 
     /// The version of a resource with these bytes.
     public init(of bytes: [UInt8]) {
-        bits = bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        let hash: UInt64 = bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        bits = max(hash, 1)
     }
 
     /// The version that `text` writes; nil if it is none of ours.
@@ -53,6 +54,9 @@ public struct ResourceVersion: Sendable, Hashable {
     }
 
     init(bits: UInt64) { self.bits = bits }
+
+    /// Of something that a client has and that is not ours; no resource has it.
+    static let unknown = ResourceVersion(bits: 0)
 }
 
 extension ResourceVersion: CustomStringConvertible {

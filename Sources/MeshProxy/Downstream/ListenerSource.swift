@@ -33,7 +33,7 @@ final class ListenerSource: EventSource {
     func adopt(_ index: Int, _ configuration: LoopConfiguration) {
         self.index = index
         self.configuration = configuration
-        origin = DownstreamOrigin(self, configuration.snapshot.listeners[index], section: nil)
+        origin = DownstreamOrigin(self, configuration.snapshot.listeners[index], section: nil, isTLS: false)
     }
 
     /// The listener is gone: accepts no more. Clients that the kernel has let in already are served, as a close of the
@@ -78,35 +78,50 @@ final class ListenerSource: EventSource {
         connection.source = self
         connection.listenerSlot = configuration.listenerSlot(index)
         worker.opened(connection)
-        connection.speak(Opening.conversation(on: connection, listener: self, served))
+        if let destinations = served.destinations {
+            connection.speak(Redirected.conversation(on: connection, listener: self, served, destinations))
+        } else {
+            connection.speak(Opening.conversation(on: connection, listener: self, served))
+        }
         worker.loop.add(connection, [.readable, .writable, .peerClosed])
     }
 }
 
-/// What makes a listener the same one after a reload: its address.
+/// What makes a listener the same one after a reload: its address, or if the system chose that, its first section.
 enum ListenerKey: Hashable, Sendable {
     case admin
     case address(ListenAddress)
+    case chosen(ListenAddress, section: String)
+
+    init(_ listener: Listener) {
+        if listener.address.port == 0, let section = listener.sections.first {
+            self = .chosen(listener.address, section: section.name)
+        } else {
+            self = .address(listener.address)
+        }
+    }
 }
 
-/// Where a client came in: its listener, and in TLS the section that took it. Shared by what came in the same way.
+/// Where a client came in: its listener, and in TLS or redirected the section that took it. Shared by what came in the same way.
 final class DownstreamOrigin {
     let listener: ListenerSource
     let limits: ListenerLimits
     let codecLimits: HTTP1Limits
     let role: Role
     let trustedHops: Int
-    /// The TLS section's name; nil in clear text.
+    /// The section's name, if the connection has one; nil if each request finds its own, in clear text.
     let sectionName: String?
+    let isTLS: Bool
     private var generation = -1
     private var sectionIndex: Int?
 
-    init(_ listener: ListenerSource, _ served: ServedListener, section: String?) {
+    init(_ listener: ListenerSource, _ served: ServedListener, section: String?, isTLS: Bool) {
         self.listener = listener
         limits = served.limits
         role = served.role
         trustedHops = served.trustedHops
         sectionName = section
+        self.isTLS = isTLS
         var codec = HTTP1Limits()
         codec.maxHeaders = limits.maxHeaders
         codec.maxHeaderBytes = limits.maxHeaderBytes
@@ -114,12 +129,10 @@ final class DownstreamOrigin {
         codecLimits = codec
     }
 
-    var isTLS: Bool { sectionName != nil }
-
     /// The listener is gone: requests on its connections are the last ones.
     var isRetired: Bool { listener.isRetired }
 
-    /// The index of the section among its listener's, nil in clear text. A section that a reload took away has none
+    /// The index of the section among its listener's, nil if each request finds its own. A section that a reload took away has none
     /// that matches: -1.
     func section(in snapshot: Snapshot) -> Int? {
         guard let sectionName else { return nil }

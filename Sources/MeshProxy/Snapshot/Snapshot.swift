@@ -28,9 +28,16 @@ public final class Snapshot: Sendable {
         generation = (previous?.generation ?? 0) + 1
         var names: [String: Int] = [:]
         for (index, backend) in model.backends.enumerated() { names[backend.name] = index }
+        // What a listener is compiled to depends on itself, on the order of the backends, and on who the proxy is.
+        let isSimilar = previous.map { $0.hasSameFrame(as: model) } ?? false
         var listeners: [ServedListener] = []
         for listener in model.listeners {
-            let old = previous?.listeners.first { $0.model.address == listener.address && $0.admin == nil }
+            let key = ListenerKey(listener)
+            let old = previous?.listeners.first { $0.key == key }
+            if isSimilar, let old, old.model == listener {
+                listeners.append(old)
+                continue
+            }
             listeners.append(try ServedListener(listener, backend: { names[$0] }, previous: old))
         }
         if let admin {
@@ -40,11 +47,23 @@ public final class Snapshot: Sendable {
         var old: [String: ServedBackend] = [:]
         for backend in previous?.backends ?? [] { old[backend.name] = backend }
         var backends: [ServedBackend] = []
+        let keepsBackends =
+            previous.map { $0.model.identity == model.identity && $0.model.settings == model.settings } ?? false
         for backend in model.backends {
+            if keepsBackends, let known = old[backend.name], known.model == backend {
+                backends.append(known)
+                continue
+            }
             backends.append(try ServedBackend(backend, model.settings, previous: old[backend.name]))
         }
         self.backends = backends
         plans = try RequestPlans(listeners, backends, previous: previous?.plans)
+    }
+
+    /// True if a listener that is the same in `model` is compiled to the same.
+    private func hasSameFrame(as model: Model) -> Bool {
+        self.model.identity == model.identity && self.model.backends.count == model.backends.count
+            && zip(self.model.backends, model.backends).allSatisfy { $0.name == $1.name }
     }
 
     /// What works but deserves a look: certificates that expired or are not valid yet.
@@ -71,6 +90,10 @@ final class ServedListener: Sendable {
     let sections: [Section]
     /// By section: nil where TLS does not end here.
     let contexts: [TLSServerContext?]
+    /// Where redirected connections lead; nil if connections are meant for the listener itself.
+    let destinations: DestinationTable?
+    /// What makes it the same one after a reload.
+    let key: ListenerKey
     /// What the admin endpoint answers with; nil for listeners that forward.
     let admin: AdminListener?
     /// Open connections, over all loops.
@@ -104,6 +127,10 @@ final class ServedListener: Sendable {
             }
         }
         self.contexts = contexts
+        destinations = try listener.originalDestination.map { wanted throws(ProxyError) in
+            try DestinationTable(wanted, of: listener)
+        }
+        key = ListenerKey(listener)
         admin = nil
         connections = previous?.connections ?? ConnectionCounter()
     }
@@ -119,6 +146,8 @@ final class ServedListener: Sendable {
         sections = []
         kind = .clear
         contexts = []
+        destinations = nil
+        key = .admin
         self.admin = admin
         connections = previous?.connections ?? ConnectionCounter()
     }
@@ -127,8 +156,6 @@ final class ServedListener: Sendable {
 
     /// The port that redirects name.
     var port: UInt16 { model.address.port ?? 0 }
-
-    var key: ListenerKey { admin == nil ? .address(model.address) : .admin }
 
     /// How metrics and the log call it.
     var name: String { sections.count == 1 ? sections[0].name : model.address.description }

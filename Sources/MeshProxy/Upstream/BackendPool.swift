@@ -56,6 +56,7 @@ final class BackendPool {
 
     /// Follows a changed backend.
     func adopt(_ backend: ServedBackend) {
+        if backend === self.backend { return }
         let connectionsStay = backend.sharesConnections(with: self.backend)
         self.backend = backend
         isGuarded = backend.isGuarded
@@ -119,6 +120,7 @@ final class BackendPool {
         for (address, model) in wanted where model.weight > 0 && seen.insert(address).inserted {
             let endpoint = old.removeValue(forKey: address) ?? EndpointPool(address, backend, owner: self)
             endpoint.weight = model.weight
+            endpoint.hopSide = worker.hopSide(of: model)
             balanced.append(
                 BalancedEndpoint(
                     identity: endpoint.identity, weight: model.weight, zone: model.zone, isBackup: model.isBackup))
