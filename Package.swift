@@ -89,7 +89,7 @@ let package = Package(
         .target(
             name: "MeshControl",
             dependencies: [
-                "MeshCore", "MeshModel", "MeshGatewayAPI", "MeshDiscovery",
+                "MeshCore", "MeshNet", "MeshModel", "MeshGatewayAPI", "MeshDiscovery",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
