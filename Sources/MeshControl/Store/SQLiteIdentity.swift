@@ -5,6 +5,7 @@ internal import GRDB
 extension SQLiteStore {
     // MARK: Tokens
 
+    /// As ``Store`` has it.
     public func insert(_ token: StoredToken) async throws(StoreError) {
         try await write { database in
             try database.execute(
@@ -17,18 +18,21 @@ extension SQLiteStore {
         }
     }
 
+    /// As ``Store`` has it.
     public func token(_ id: String) async throws(StoreError) -> StoredToken? {
         try await read { database in
             try Row.fetchOne(database, sql: "SELECT * FROM token WHERE id = ?", arguments: [id]).map(Self.token)
         }
     }
 
+    /// As ``Store`` has it.
     public func tokens() async throws(StoreError) -> [StoredToken] {
         try await read { database in
             try Row.fetchAll(database, sql: "SELECT * FROM token ORDER BY created DESC, id").map(Self.token)
         }
     }
 
+    /// As ``Store`` has it.
     public func useToken(_ id: String, at time: Date) async throws(StoreError) -> Bool {
         try await write { database in
             let seconds = time.timeIntervalSince1970
@@ -42,6 +46,7 @@ extension SQLiteStore {
         }
     }
 
+    /// As ``Store`` has it.
     public func revokeToken(_ id: String) async throws(StoreError) -> Bool {
         try await write { database in
             try database.execute(sql: "UPDATE token SET revoked = 1 WHERE id = ?", arguments: [id])
@@ -49,6 +54,7 @@ extension SQLiteStore {
         }
     }
 
+    /// As ``Store`` has it.
     public func removeTokens(expiredBefore time: Date) async throws(StoreError) {
         try await write { database in
             try database.execute(
@@ -67,6 +73,7 @@ extension SQLiteStore {
 
     // MARK: Certificates
 
+    /// As ``Store`` has it.
     public func insert(_ certificate: StoredCertificate) async throws(StoreError) {
         try await write { database in
             try database.execute(
@@ -79,6 +86,7 @@ extension SQLiteStore {
         }
     }
 
+    /// As ``Store`` has it.
     public func certificate(_ serial: String) async throws(StoreError) -> StoredCertificate? {
         try await read { database in
             try Row.fetchOne(database, sql: "SELECT * FROM certificate WHERE serial = ?", arguments: [serial])
@@ -86,6 +94,7 @@ extension SQLiteStore {
         }
     }
 
+    /// As ``Store`` has it.
     public func certificates(
         identity: String?, instance: String?, endingAfter time: Date
     ) async throws(StoreError) -> [StoredCertificate] {
@@ -101,6 +110,7 @@ extension SQLiteStore {
         }
     }
 
+    /// As ``Store`` has it.
     public func revokeCertificates(_ serials: [String], at time: Date) async throws(StoreError) -> [String] {
         try await write { database in
             var revoked: [String] = []
@@ -114,6 +124,7 @@ extension SQLiteStore {
         }
     }
 
+    /// As ``Store`` has it.
     public func removeCertificates(endedBefore time: Date) async throws(StoreError) {
         try await write { database in
             try database.execute(

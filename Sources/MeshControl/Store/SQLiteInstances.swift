@@ -3,6 +3,7 @@ internal import GRDB
 
 /// Last known endpoints, and anything else.
 extension SQLiteStore {
+    /// As ``Store`` has it.
     public func instances() async throws(StoreError) -> [StoredInstance] {
         try await read { database in
             try Row.fetchAll(database, sql: "SELECT * FROM instance ORDER BY role, instance").compactMap { row in
@@ -18,6 +19,7 @@ extension SQLiteStore {
         }
     }
 
+    /// As ``Store`` has it.
     public func save(
         _ instances: [StoredInstance], removing gone: [StoredInstance.ID]
     ) async throws(StoreError) {
@@ -35,6 +37,7 @@ extension SQLiteStore {
         }
     }
 
+    /// As ``Store`` has it.
     public func value(_ key: String) async throws(StoreError) -> [UInt8]? {
         try await read { database in
             try Data.fetchOne(database, sql: "SELECT value FROM value WHERE key = ?", arguments: [key]).map {
@@ -43,6 +46,7 @@ extension SQLiteStore {
         }
     }
 
+    /// As ``Store`` has it.
     public func set(_ key: String, _ value: [UInt8]?) async throws(StoreError) {
         try await write { database in
             if let value {

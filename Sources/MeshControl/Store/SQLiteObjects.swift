@@ -12,14 +12,17 @@ extension SQLiteStore {
         ) AND c.text IS NOT NULL ORDER BY c.kind, c.namespace, c.name
         """
 
+    /// As ``Store`` has it.
     public func currentRevision() async throws(StoreError) -> Int {
         try await read { try Self.current($0) }
     }
 
+    /// As ``Store`` has it.
     public func objects() async throws(StoreError) -> [StoredObject] {
         try await read { try Self.objects($0, at: Int.max) }
     }
 
+    /// As ``Store`` has it.
     public func objects(at revision: Int) async throws(StoreError) -> [StoredObject]? {
         try await read { database in
             guard (1...max(1, try Self.current(database))).contains(revision), try Self.current(database) > 0 else {
@@ -29,6 +32,7 @@ extension SQLiteStore {
         }
     }
 
+    /// As ``Store`` has it.
     public func revisions(limit: Int) async throws(StoreError) -> [StoredRevision] {
         try await read { database in
             let rows = try Row.fetchAll(
@@ -42,6 +46,7 @@ extension SQLiteStore {
         }
     }
 
+    /// As ``Store`` has it.
     public func commit(_ draft: RevisionDraft, after revision: Int) async throws(StoreError) -> StoredRevision {
         try await write { database in
             let current = try Self.current(database)

@@ -19,6 +19,7 @@ public struct ObjectKey: Sendable, Hashable, Comparable {
     /// `HTTPRoute shop/cart`, as diagnostics name it.
     public var text: String { namespace.isEmpty ? "\(kind) \(name)" : "\(kind) \(namespace)/\(name)" }
 
+    /// By kind, namespace and name.
     public static func < (left: ObjectKey, right: ObjectKey) -> Bool {
         (left.kind, left.namespace, left.name) < (right.kind, right.namespace, right.name)
     }
@@ -129,6 +130,7 @@ public struct StoredRevision: Sendable, Equatable {
         self.effects = effects
     }
 
+    /// Equal in every part.
     public static func == (left: StoredRevision, right: StoredRevision) -> Bool {
         left.number == right.number && left.time == right.time && left.author == right.author
             && left.message == right.message
