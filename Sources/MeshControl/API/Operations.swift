@@ -37,9 +37,9 @@ public protocol ControlOperations: Sendable {
     func proxies() async throws -> [API.Proxy]
     /// One instance, with its resources. Throws ``API/Problem/Kind/notFound``.
     func proxy(_ id: API.ProxyID) async throws -> API.ProxyDetail
-    /// `Model.encode()` of the model that the instance should run, made by `Assembly` from its desired resources and
-    /// its overrides; without private keys. Throws ``API/Problem/Kind/notFound``.
-    func compiledModel(_ id: API.ProxyID) async throws -> [UInt8]
+    /// The model that the instance should run, made by `Assembly` from its desired resources and its overrides; without
+    /// private keys. Throws ``API/Problem/Kind/notFound``.
+    func compiledModel(_ id: API.ProxyID) async throws -> API.CompiledModel
     /// What passed between services in the last `seconds`, as nearly as it is known; nil: since the control plane
     /// knows of it.
     func traffic(seconds: Int?) async throws -> API.Traffic
