@@ -1,5 +1,5 @@
 import Foundation
-import MeshDiscovery
+internal import MeshDiscovery
 
 /// How ready an instance is, as it says itself.
 enum Readiness: String, Sendable {

@@ -1,5 +1,5 @@
 import Foundation
-import MeshDiscovery
+internal import MeshDiscovery
 
 /// Which instances there are, and which of them are endpoints. No I/O and no clock: times are given.
 ///
