@@ -78,6 +78,15 @@ let package = Package(
             dependencies: ["MeshCore", "MeshModel", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             swiftSettings: strict),
 
+        .target(
+            name: "MeshAuthority",
+            dependencies: [
+                "MeshCore", "MeshModel", .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "X509", package: "swift-certificates"),
+            ],
+            swiftSettings: strict),
+
         // Assembly.
         .target(
             name: "MeshProxy",
@@ -89,7 +98,7 @@ let package = Package(
         .target(
             name: "MeshControl",
             dependencies: [
-                "MeshCore", "MeshNet", "MeshModel", "MeshGatewayAPI", "MeshDiscovery",
+                "MeshCore", "MeshNet", "MeshModel", "MeshGatewayAPI", "MeshDiscovery", "MeshAuthority",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
@@ -125,7 +134,7 @@ let package = Package(
             name: "martlet",
             dependencies: [
                 "MeshCore", "MeshNet", "MeshHTTP", "MeshTLS", "MeshModel", "MeshTraffic", "MeshTelemetry",
-                "MeshGatewayAPI", "MeshProxy", "MeshDiscovery",
+                "MeshGatewayAPI", "MeshProxy", "MeshDiscovery", "MeshAuthority",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -162,7 +171,7 @@ let package = Package(
         .testTarget(
             name: "MeshControlTests",
             dependencies: [
-                "MeshCore", "MeshModel", "MeshGatewayAPI", "MeshDiscovery", "MeshControl",
+                "MeshCore", "MeshModel", "MeshGatewayAPI", "MeshDiscovery", "MeshAuthority", "MeshControl",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "X509", package: "swift-certificates"),
