@@ -9,8 +9,6 @@ public final class ControlMetrics: Sendable {
         case rejections = "martlet_control_rejections_total"
         case changes = "martlet_control_changes_total"
         case storeErrors = "martlet_control_store_errors_total"
-        case joins = "martlet_control_joins_total"
-        case signatures = "martlet_control_signatures_total"
         case refusedStreams = "martlet_control_refused_streams_total"
         case endpointChanges = "martlet_control_endpoint_changes_total"
         case lostInstances = "martlet_control_lost_instances_total"
@@ -23,8 +21,6 @@ public final class ControlMetrics: Sendable {
             case .rejections: ("Discovery responses that proxies refused, by type of resource.", "type")
             case .changes: ("Changes of the configuration, by what became of them.", "result")
             case .storeErrors: ("What the store did not do, by the reason.", "kind")
-            case .joins: ("Attempts to join with a token, by what became of them.", "result")
-            case .signatures: ("Certificates signed, by the occasion.", "occasion")
             case .refusedStreams: ("Streams of proxies that were refused, by the reason.", "reason")
             case .endpointChanges: ("Changes of the set of endpoints of a port of a service.", nil)
             case .lostInstances: ("Streams of instances that broke.", nil)

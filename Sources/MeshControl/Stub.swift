@@ -1,5 +1,0 @@
-internal import Crypto
-internal import GRPCNIOTransportHTTP2
-internal import Hummingbird
-internal import HummingbirdTLS
-internal import X509
