@@ -124,7 +124,7 @@ let package = Package(
         .executableTarget(
             name: "martlet-control",
             dependencies: [
-                "MeshCore", "MeshModel", "MeshControl",
+                "MeshCore", "MeshNet", "MeshModel", "MeshControl",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -1,1 +1,13 @@
-print("martlet-control")
+import ArgumentParser
+import MeshNet
+
+// Before any other thread is there: signals are waited for, not handled.
+Signals.hold()
+await start()
+
+private func start() async { await Command.main() }
+
+struct Command: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "martlet-control", abstract: "The control plane of a mesh.", subcommands: [Serve.self])
+}
