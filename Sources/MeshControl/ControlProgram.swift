@@ -63,8 +63,13 @@ public final class ControlProgram: Sendable {
                 DiscoveryService(distributor: distributor, peer: peer),
                 ReportingService(distributor: distributor, peer: peer),
             ], logger: log)
+        let tokenPath = options.data + "/admin-token"
+        var http = APIServer.Configuration(
+            host: options.api.host, port: options.api.port, token: try AdminToken.load(orMakeAt: tokenPath),
+            tokenPath: tokenPath, trustDomain: options.trustDomain)
+        http.isRevoked = { authority.isRevoked($0) }
         var configuration = ServiceGroupConfiguration(
-            services: [server, Following(plane: plane)], gracefulShutdownSignals: [], logger: log)
+            services: [server, APIServer(plane, configuration: http, logger: log), Following(plane: plane)], gracefulShutdownSignals: [], logger: log)
         configuration.maximumGracefulShutdownDuration = .seconds(2)
         services = ServiceGroup(configuration: configuration)
     }

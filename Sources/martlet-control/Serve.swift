@@ -7,7 +7,7 @@ import MeshModel
 import MeshNet
 import Synchronization
 
-struct Serve: AsyncParsableCommand {
+struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Serve proxies, and people.",
         discussion: """
@@ -55,55 +55,57 @@ struct Serve: AsyncParsableCommand {
         return host.isEmpty ? nil : (host, Int(port))
     }
 
-    func run() async throws {
+    func run() throws {
         guard let listen = Self.address(listen), let api = Self.address(api) else { return }
         let log = Logger(label: "martlet-control") { _ in LineLog() }
+        let options = ControlProgram.Options(
+            data: data, listen: listen, api: api, config: config, trustDomain: trustDomain, authority: caDir)
         let program: ControlProgram
+        let watch: DirectoryWatch
         do throws(ProxyError) {
-            program = try await ControlProgram(
-                ControlProgram.Options(
-                    data: data, listen: listen, api: api, config: config, trustDomain: trustDomain, authority: caDir),
-                log: log)
+            // Watched before it is read: what changes meanwhile is noticed.
+            watch = try DirectoryWatch(config ?? data + "/none")
+            program = try Self.wait { () async -> Result<ControlProgram, ProxyError> in
+                do throws(ProxyError) {
+                    return .success(try await ControlProgram(options, log: log))
+                } catch {
+                    return .failure(error)
+                }
+            }.get()
         } catch {
             log.error("\(error)")
             throw ExitCode(2)
         }
         log.info("serving proxies at \(self.listen), the API at \(self.api), trust domain \(trustDomain)")
-        watch(program, log)
-        do {
-            try await program.run()
-        } catch {
-            log.error("\(error)")
-            throw ExitCode(1)
-        }
-        log.info("ended")
-    }
-
-    /// Waits, in a thread of its own, for signals and for changes of the directory.
-    private func watch(_ program: ControlProgram, _ log: Logger) {
-        let directory = config
-        let thread = Thread {
-            do throws(ProxyError) {
-                let watch = try DirectoryWatch(directory ?? "/nonexistent/martlet")
-                if directory != nil, let problem = watch.problem { log.warning("\(problem)") }
-                // What changed between the first reading and the watch.
-                if directory != nil { watch.follow(Self.wait { await program.plane.readDirectory() }) }
-                while true {
-                    switch watch.next() {
-                    case .signal(SIGHUP), .changed:
-                        watch.follow(Self.wait { await program.plane.readDirectory() })
-                    case .signal:
-                        Signals.letGo()
-                        Self.wait { await program.stop() }
-                        return
-                    case .timeUp: continue
-                    }
-                }
+        if config != nil, let problem = watch.problem { log.warning("\(problem)") }
+        Task {
+            do {
+                try await program.run()
+                log.info("ended")
+                Foundation.exit(0)
             } catch {
                 log.error("\(error)")
+                Foundation.exit(1)
             }
         }
-        thread.start()
+        follow(watch, program)
+    }
+
+    /// Waits for signals and for changes of the directory, in this thread, for ever: the program ends elsewhere.
+    private func follow(_ watch: DirectoryWatch, _ program: ControlProgram) {
+        var isEnding = false
+        if config != nil { watch.follow(Self.wait { await program.plane.readDirectory() }) }
+        while true {
+            switch watch.next() {
+            case .signal(SIGHUP), .changed:
+                if config != nil, !isEnding { watch.follow(Self.wait { await program.plane.readDirectory() }) }
+            case .signal:
+                if isEnding { Foundation.exit(1) }
+                isEnding = true
+                Task { await program.stop() }
+            case .timeUp: continue
+            }
+        }
     }
 
     /// Runs `body` and blocks this thread until it is done.

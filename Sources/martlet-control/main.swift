@@ -3,11 +3,9 @@ import MeshNet
 
 // Before any other thread is there: signals are waited for, not handled.
 Signals.hold()
-await start()
+Command.main()
 
-private func start() async { await Command.main() }
-
-struct Command: AsyncParsableCommand {
+struct Command: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "martlet-control", abstract: "The control plane of a mesh.", subcommands: [Serve.self])
 }

@@ -34,7 +34,7 @@ struct Catalogue {
     /// Endpoint sets as documents say them.
     private var written: [String: EndpointSet] = [:]
     /// Endpoints of instances, by the name of their set.
-    private var registered: [String: [Endpoint]] = [:]
+    private var registered: [String: [MeshModel.Endpoint]] = [:]
 
     /// The resource as it is sent; nil if there is none.
     func encoded(_ type: MeshResourceType, _ name: String) -> EncodedResource? { encoded[type]?[name] }
@@ -80,7 +80,7 @@ struct Catalogue {
     }
 
     /// The endpoints that instances are to a set, in place of those before.
-    mutating func register(_ endpoints: [Endpoint], in set: String) throws(ProxyError) -> Change {
+    mutating func register(_ endpoints: [MeshModel.Endpoint], in set: String) throws(ProxyError) -> Change {
         var change = Change()
         registered[set] = endpoints.isEmpty ? nil : endpoints
         try merge(set, &change)

@@ -163,7 +163,7 @@ public actor Distributor {
         }
     }
 
-    private func register(_ endpoints: [Endpoint], in set: String) throws(ProxyError) {
+    private func register(_ endpoints: [MeshModel.Endpoint], in set: String) throws(ProxyError) {
         let change = try catalogue.register(endpoints, in: set)
         guard !change.isEmpty else { return }
         metrics.count(.endpointChanges)
@@ -171,8 +171,8 @@ public actor Distributor {
     }
 
     /// What the instances of a service serve, by the name of the set.
-    private func endpoints(of service: String) -> [String: [Endpoint]] {
-        var sets: [String: [Endpoint]] = [:]
+    private func endpoints(of service: String) -> [String: [MeshModel.Endpoint]] {
+        var sets: [String: [MeshModel.Endpoint]] = [:]
         for name in catalogue.workloadsOfServices[service] ?? [] {
             guard let workload = catalogue.resources.workloads[name] else { continue }
             for id in instancesOfRoles[ProxyRole.workload(name).description] ?? [] {
@@ -327,14 +327,14 @@ extension Catalogue {
 
 extension RegisteredInstance {
     /// The endpoint that it is by a port.
-    fileprivate func endpoint(_ port: StoredInstance.Port, _ workload: Workload) -> Endpoint {
+    fileprivate func endpoint(_ port: StoredInstance.Port, _ workload: Workload) -> MeshModel.Endpoint {
         let isNumeric =
             hello.address.utf8.allSatisfy {
                 (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".")
             } || hello.address.utf8.contains(UInt8(ascii: ":"))
         let address: EndpointAddress =
             isNumeric ? .ip(hello.address, port: port.inbound) : .name(hello.address, port: port.inbound)
-        return Endpoint(
+        return MeshModel.Endpoint(
             address, weight: workload.weight, zone: hello.zone.isEmpty ? nil : hello.zone, labels: workload.labels,
             isMeshed: port.isMeshed)
     }

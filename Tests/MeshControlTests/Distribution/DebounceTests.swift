@@ -11,21 +11,29 @@ import Testing
 
     @Test func theFirstChangeGoesOutAtOnce() {
         var debounce = Debounce()
-        #expect(debounce.change(at: start) == start)
-        #expect(debounce.flush(at: start))
+        let due = debounce.change(at: start)
+        #expect(due == start)
+        let isDue = debounce.flush(at: start)
+        #expect(isDue)
         #expect(debounce.deadline == nil)
-        #expect(!debounce.flush(at: at(1)))
+        let early1 = debounce.flush(at: at(1))
+        #expect(!early1)
     }
 
     @Test func furtherOnesAreMergedForAGrowingTime() {
         var debounce = Debounce()
         _ = debounce.change(at: start)
         _ = debounce.flush(at: start)
-        #expect(debounce.change(at: at(5)) == at(20))
-        #expect(debounce.change(at: at(10)) == at(20))
-        #expect(!debounce.flush(at: at(19)))
-        #expect(debounce.flush(at: at(20)))
-        #expect(debounce.change(at: at(25)) == at(60))
+        let next5 = debounce.change(at: at(5))
+        #expect(next5 == at(20))
+        let next10 = debounce.change(at: at(10))
+        #expect(next10 == at(20))
+        let early19 = debounce.flush(at: at(19))
+        #expect(!early19)
+        let due20 = debounce.flush(at: at(20))
+        #expect(due20)
+        let next25 = debounce.change(at: at(25))
+        #expect(next25 == at(60))
     }
 
     @Test func startsAnewAfterQuiet() {
@@ -34,6 +42,7 @@ import Testing
             _ = debounce.change(at: at(time))
             _ = debounce.flush(at: at(time))
         }
-        #expect(debounce.change(at: at(2000)) == at(2000))
+        let next2000 = debounce.change(at: at(2000))
+        #expect(next2000 == at(2000))
     }
 }
