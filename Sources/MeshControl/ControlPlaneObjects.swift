@@ -156,7 +156,8 @@ extension ControlPlane: ControlOperations {
         let (next, keys, diagnostics) = try candidate(files)
         let objects = keys.map { key in
             let effect = Self.effect(key, from: current, to: next)
-            let text = effect == .unchanged
+            let text =
+                effect == .unchanged
                 ? "" : TextDiff.unified(current.objects[key].shownText, next.objects[key].shownText, name: key.text)
             return API.Diff.ObjectDiff(id: API.ObjectID(key), effect: effect, text: text)
         }

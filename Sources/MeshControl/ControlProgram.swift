@@ -54,9 +54,11 @@ public final class ControlProgram: Sendable {
             throw ProxyError(error.description)
         }
         let distributor = plane.distributor
-        let peer: @Sendable (ServerContext) async -> ProxyPeer? = { $0.peer.map { [context = $0] identity in
-            ProxyPeer(identity, remote: context.remotePeer)
-        } }
+        let peer: @Sendable (ServerContext) async -> ProxyPeer? = {
+            $0.peer.map { [context = $0] identity in
+                ProxyPeer(identity, remote: context.remotePeer)
+            }
+        }
         let server = try ControlServer(
             host: options.listen.host, port: options.listen.port, authority: authority,
             services: [
@@ -69,7 +71,8 @@ public final class ControlProgram: Sendable {
             tokenPath: tokenPath, trustDomain: options.trustDomain)
         http.isRevoked = { authority.isRevoked($0) }
         var configuration = ServiceGroupConfiguration(
-            services: [server, APIServer(plane, configuration: http, logger: log), Following(plane: plane)], gracefulShutdownSignals: [], logger: log)
+            services: [server, APIServer(plane, configuration: http, logger: log), Following(plane: plane)],
+            gracefulShutdownSignals: [], logger: log)
         configuration.maximumGracefulShutdownDuration = .seconds(2)
         services = ServiceGroup(configuration: configuration)
     }

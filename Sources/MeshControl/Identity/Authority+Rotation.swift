@@ -4,8 +4,9 @@ import MeshCore
 internal import X509
 
 /// The root is replaced in three steps, none of which makes a request fail: the new root is believed before anything
-/// is signed under it, and the old one is believed until nothing is. Between two steps proxies need a moment to learn of the bundle; where the
-/// old root's key is at hand, the new root is also vouched for by the old one, so that even those that learn late follow.
+/// is signed under it, and the old one is believed until nothing is. Between two steps proxies need a moment to learn of
+/// the bundle; where the old root's key is at hand, the new root is also vouched for by the old one, so that even those
+/// that learn late follow.
 extension Authority {
     /// The first step: a new root and intermediate. Both roots are believed; the old one signs.
     public func beginRotation() throws(API.Problem) {

@@ -5,7 +5,8 @@ internal import NIOSSL
 import Synchronization
 internal import X509
 
-/// TLS of the control plane: made anew for each certificate, taken by each new connection. Connections that are open keep theirs.
+/// TLS of the control plane: made anew for each certificate, taken by each new connection. Connections that are open
+/// keep theirs.
 ///
 /// A client may show a certificate or none. What it shows is verified here while the connection opens, but a
 /// certificate that fails does not end it: the call is refused instead, with a message that says why (``PeerCheck``).

@@ -67,7 +67,8 @@ enum TextDiff {
                 }
                 block = nil
             }
-            guard rest.hasPrefix("data:") || rest.hasPrefix("stringData:") || rest.hasPrefix("\"") || rest.hasPrefix("{")
+            guard
+                rest.hasPrefix("data:") || rest.hasPrefix("stringData:") || rest.hasPrefix("\"") || rest.hasPrefix("{")
                     || rest.hasPrefix("'")
             else {
                 result.append(String(line))

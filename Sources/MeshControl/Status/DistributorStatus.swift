@@ -59,8 +59,9 @@ extension Distributor {
     private func warnings(_ instance: RegisteredInstance?, _ session: ProxySession?) -> [String] {
         var lines: [String] = []
         for rejection in session?.discovery.rejections ?? [] {
-            lines.append("refuses \(MeshResourceType(url: rejection.typeURL)?.shortName ?? rejection.typeURL) "
-                + "\(rejection.name): \(rejection.reason)")
+            lines.append(
+                "refuses \(MeshResourceType(url: rejection.typeURL)?.shortName ?? rejection.typeURL) "
+                    + "\(rejection.name): \(rejection.reason)")
         }
         guard let instance else { return lines }
         if abs(instance.hello.skew) > Registry.toleratedSkew {

@@ -98,7 +98,8 @@ public struct DocumentText: Sendable, Hashable {
         }
         if let kind = text(node, "kind"), kind.hasSuffix("List"), value(node, "items") != nil {
             report.error(
-                "a \(kind) cannot be kept as one object", at: place, remedy: "write its items as documents, with --- between them")
+                "a \(kind) cannot be kept as one object", at: place,
+                remedy: "write its items as documents, with --- between them")
             return
         }
         var documents = DocumentSet()

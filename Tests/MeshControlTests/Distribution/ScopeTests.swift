@@ -54,7 +54,8 @@ import Testing
         let stock = try catalogue.register([MeshModel.Endpoint(.ip("10.0.0.1", port: 1))], in: "shop/Service/stock:80")
         let unconcerned = book.apply(stock, catalogue)
         #expect(unconcerned.isEmpty)
-        let orders = try catalogue.register([MeshModel.Endpoint(.ip("10.0.0.1", port: 1))], in: "shop/Service/orders:80")
+        let orders = try catalogue.register(
+            [MeshModel.Endpoint(.ip("10.0.0.1", port: 1))], in: "shop/Service/orders:80")
         let concerned = book.apply(orders, catalogue)
         #expect(concerned.map(\.sessions) == [[1]])
         #expect(concerned.first?.scope.tables[.backend] === scope.tables[.backend])

@@ -14,8 +14,9 @@ struct AuthorityTests {
         let issued = try await authority.join(try await authority.token())
         let (leaf, now) = (issued.leaf, fixture.clock.now)
 
-        #expect(try leaf.extensions.subjectAlternativeNames.map { Array($0) }
-            == [.uniformResourceIdentifier("spiffe://mesh.local/ns/shop/svc/cart")])
+        #expect(
+            try leaf.extensions.subjectAlternativeNames.map { Array($0) }
+                == [.uniformResourceIdentifier("spiffe://mesh.local/ns/shop/svc/cart")])
         #expect("\(leaf.subject)" == "CN=cart-1")
         #expect(try leaf.extensions.basicConstraints == .notCertificateAuthority)
         #expect(try leaf.extensions.keyUsage == KeyUsage(digitalSignature: true))

@@ -66,7 +66,9 @@ struct Proxy: Sendable {
 
     var csr: [UInt8] { Self.csr(Certificate.PrivateKey(key)) }
 
-    static func csr(_ key: Certificate.PrivateKey, algorithm: Certificate.SignatureAlgorithm = .ecdsaWithSHA256) -> [UInt8] {
+    static func csr(_ key: Certificate.PrivateKey, algorithm: Certificate.SignatureAlgorithm = .ecdsaWithSHA256)
+        -> [UInt8]
+    {
         guard
             let request = try? CertificateSigningRequest(
                 version: .v1, subject: DistinguishedName { CommonName("anything") }, privateKey: key,
