@@ -13,6 +13,7 @@ public actor ControlPlane {
     let distributor: Distributor
     /// nil only in tests that have no identities.
     let authority: Authority?
+    /// Its own counters.
     public nonisolated let metrics: ControlMetrics
     let log: Logger
     /// What documents are read from; nil: only the API.
