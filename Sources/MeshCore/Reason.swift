@@ -49,6 +49,8 @@ public enum Reason: String, CaseIterable, Sendable {
     case rateLimited = "rate_limited"
     /// The request failed on purpose.
     case faultInjected = "fault_injected"
+    /// An access policy denies the request to its caller, or none allows it.
+    case accessDenied = "access_denied"
     /// This connection's certificate or listener does not serve the host.
     case misdirectedRequest = "misdirected_request"
     /// No route matches the request.
@@ -71,6 +73,10 @@ public enum Reason: String, CaseIterable, Sendable {
     case upstreamConnectTimeout = "upstream_connect_timeout"
     /// The TLS handshake with the endpoint failed.
     case upstreamTlsFailed = "upstream_tls_failed"
+    /// The endpoint's identity is none of those that its service has in the mesh.
+    case upstreamIdentityMismatch = "upstream_identity_mismatch"
+    /// The proxy has no identity in the mesh yet.
+    case meshIdentityMissing = "mesh_identity_missing"
     /// The endpoint closed the connection before the response was complete.
     case upstreamClosed = "upstream_closed"
     /// The endpoint reset the stream.
@@ -109,6 +115,8 @@ public enum Reason: String, CaseIterable, Sendable {
     case downstreamReset = "downstream_reset"
     /// The listener wants a client certificate.
     case clientCertificateRequired = "client_certificate_required"
+    /// The section takes mutual TLS only, and the client spoke in clear text.
+    case clearTextRefused = "clear_text_refused"
     /// The TLS handshake with the client failed.
     case tlsHandshakeFailed = "tls_handshake_failed"
     /// The connection does not start with a TLS ClientHello.
@@ -154,19 +162,20 @@ public enum Reason: String, CaseIterable, Sendable {
         case .headerTimeout, .bodyTooSlow, .idleTimeout: 408
         case .requestTimeout, .deadlineExceeded, .upstreamTimeout: 504
         case .rateLimited: 429
+        case .accessDenied: 403
         case .misdirectedRequest: 421
         case .routeNotFound: 404
         case .redirected: 302
         case .corsPreflight: 200
         case .backendNotValid, .backendNotConfigured, .internalError: 500
         case .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
-            .upstreamTlsFailed, .upstreamRefusedStream, .upstreamConnectionLimit, .upstreamRequestLimit,
-            .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .draining, .overloaded, .notConfigured,
+            .upstreamTlsFailed, .upstreamIdentityMismatch, .meshIdentityMissing, .upstreamRefusedStream,
+            .upstreamConnectionLimit, .upstreamRequestLimit, .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .draining, .overloaded, .notConfigured,
             .faultInjected:
             503
         case .upstreamClosed, .upstreamReset, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .upgradeRefused: 502
         case .downstreamClosed, .downstreamReset: 499
-        case .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout, .sniNotFound,
+        case .clearTextRefused, .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout, .sniNotFound,
             .proxyProtocolMalformed, .notRedirected, .destinationUnknown, .connectionIdle, .connectionLimit,
             .http2ProtocolError, .http2ResetFlood, .http2GlitchFlood, .http2ControlFlood, .http2OutputOverflow:
             0
@@ -183,7 +192,8 @@ public enum Reason: String, CaseIterable, Sendable {
         case .headersTooLarge, .tooManyHeaders, .bodyTooLarge, .rateLimited: 8
         case .headerTimeout, .bodyTooSlow, .idleTimeout, .requestTimeout, .deadlineExceeded, .upstreamTimeout: 4
         case .misdirectedRequest: 5
-        case .redirected, .corsPreflight, .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout,
+        case .accessDenied: 7
+        case .redirected, .corsPreflight, .clearTextRefused, .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout,
             .sniNotFound, .proxyProtocolMalformed, .notRedirected, .destinationUnknown, .connectionIdle,
             .connectionLimit, .http2ProtocolError, .http2ResetFlood, .http2GlitchFlood, .http2ControlFlood,
             .http2OutputOverflow:
@@ -191,7 +201,7 @@ public enum Reason: String, CaseIterable, Sendable {
         case .backendNotConfigured, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .internalError: 13
         // GRPCRoute: a reference that is not valid is UNAVAILABLE.
         case .backendNotValid, .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
-            .upstreamTlsFailed, .upstreamClosed, .upstreamReset, .upstreamRefusedStream, .upstreamConnectionLimit,
+            .upstreamTlsFailed, .upstreamIdentityMismatch, .meshIdentityMissing, .upstreamClosed, .upstreamReset, .upstreamRefusedStream, .upstreamConnectionLimit,
             .upstreamRequestLimit, .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .upgradeRefused,
             .draining, .overloaded, .notConfigured, .faultInjected:
             14
@@ -249,6 +259,8 @@ public enum Reason: String, CaseIterable, Sendable {
             "There were more requests than a rate limit allows."
         case .faultInjected:
             "The request failed on purpose."
+        case .accessDenied:
+            "An access policy denies the request to its caller, or none allows it."
         case .misdirectedRequest:
             "This connection's certificate or listener does not serve the host."
         case .routeNotFound:
@@ -271,6 +283,10 @@ public enum Reason: String, CaseIterable, Sendable {
             "The connection to the endpoint took longer than timeouts.connect."
         case .upstreamTlsFailed:
             "The TLS handshake with the endpoint failed."
+        case .upstreamIdentityMismatch:
+            "The endpoint's identity is none of those that its service has in the mesh."
+        case .meshIdentityMissing:
+            "The proxy has no identity in the mesh yet."
         case .upstreamClosed:
             "The endpoint closed the connection before the response was complete."
         case .upstreamReset:
@@ -309,6 +325,8 @@ public enum Reason: String, CaseIterable, Sendable {
             "The client reset the stream."
         case .clientCertificateRequired:
             "The listener wants a client certificate."
+        case .clearTextRefused:
+            "The section takes mutual TLS only, and the client spoke in clear text."
         case .tlsHandshakeFailed:
             "The TLS handshake with the client failed."
         case .tlsClientHelloMalformed:

@@ -11,6 +11,8 @@ final class Worker: LoopHooks {
     let pools = BufferPools()
     let metrics = LoopMetrics()
     let process: ProcessServices
+    /// The services whose proxies have connected.
+    let sources = SourceNames()
     var random: Random
     /// The loop that probes endpoints, and ends ejections, for all.
     let isKeeper: Bool
@@ -200,14 +202,13 @@ final class Worker: LoopHooks {
         if !gone.isEmpty { drainConnections { $0.isOfRetiredListener } }
     }
 
-    /// What connections of one section share.
+    /// What connections of one section share, in TLS or, at a permissive section, in clear text.
     func origin(
-        _ listener: ListenerSource, _ served: ServedListener, section: Int, isTLS: Bool = true
+        _ listener: ListenerSource, _ served: ServedListener, section: Int, isTLS: Bool
     ) -> DownstreamOrigin {
         let key = OriginKey(listener: ObjectIdentifier(listener), section: section, isTLS: isTLS)
         if let known = origins[key] { return known }
-        let made = DownstreamOrigin(
-            listener, served, section: served.sections[section].name, isTLS: isTLS)
+        let made = DownstreamOrigin(listener, served, section: served.sections[section].name, isTLS: isTLS)
         origins[key] = made
         return made
     }

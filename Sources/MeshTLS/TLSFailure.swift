@@ -7,6 +7,8 @@ public struct TLSFailure: Error, Sendable, CustomStringConvertible {
     public enum Kind: Sendable {
         /// The peer's certificate is not trusted, expired, or names somebody else.
         case peerNotTrusted
+        /// The server's certificate is trusted, but carries none of the SPIFFE ids that were expected.
+        case identityMismatch
         /// The client showed no certificate and the listener requires one.
         case certificateRequired
         /// No protocol version, cipher suite, group or ALPN protocol in common.

@@ -46,6 +46,10 @@ public final class TLSSession {
     private let client: TLSClientContext?
     private let name: String
     private let storeKey: String
+    /// SPIFFE ids of which the server must show one; nil: the context says what is checked.
+    private let expected: [String]?
+    /// The SPIFFE id of a server that showed another one.
+    private var mismatch: String?
 
     /// The server side of a new connection.
     public init(server: TLSServerContext) {
@@ -53,6 +57,7 @@ public final class TLSSession {
         client = nil
         name = ""
         storeKey = ""
+        expected = nil
         unsafe ssl = Self.make(server.initialContext)
         unsafe SSL_set_accept_state(ssl)
         attach()
@@ -68,6 +73,7 @@ public final class TLSSession {
         server = nil
         self.client = client
         name = serverName
+        expected = nil
         storeKey = address.isEmpty ? serverName : "\(serverName) \(address)"
         unsafe ssl = Self.make(client.context.pointer)
         unsafe SSL_set_connect_state(ssl)
@@ -80,8 +86,33 @@ public final class TLSSession {
                 failure = TLSFailure(.protocolError, "not a server name: \(serverName.prefix(64))")
             }
         }
+        resume()
+    }
+
+    /// The client side of a new connection between two proxies of a mesh. No server name is sent or checked: the server
+    /// must show one of `identities`, SPIFFE ids.
+    ///
+    /// - Parameters:
+    ///   - address: tells endpoints apart for resumption.
+    ///   - isHTTP2: offers HTTP/2; false for bytes, which are negotiated by nobody.
+    public init(mesh: MeshContexts, identities: [String], address: String, isHTTP2: Bool) {
+        server = nil
+        client = mesh.client
+        name = ""
+        expected = identities
+        // A session that is resumed shows no certificate: it is for whom it was made only.
+        storeKey = "\(isHTTP2 ? "h2" : "bytes") \(address) \(identities.joined(separator: " "))"
+        unsafe ssl = Self.make(mesh.client.context.pointer)
+        unsafe SSL_set_connect_state(ssl)
+        attach()
+        if !isHTTP2 { _ = unsafe SSL_set_alpn_protos(ssl, nil, 0) }
+        resume()
+    }
+
+    /// Offers the server a session that it knows, if there is one.
+    private func resume() {
         // SAFETY: OpenSSL takes a reference of its own to the session.
-        if let session = client.sessions.take(for: storeKey) {
+        if let session = client?.sessions.take(for: storeKey) {
             _ = unsafe session.lend { unsafe SSL_set_session(ssl, $0) }
         }
     }
@@ -308,6 +339,7 @@ public final class TLSSession {
     /// True if a server certificate with a good chain carries a name that was asked for.
     func accepts(_ certificate: OpaquePointer) -> Bool {
         guard let client else { return false }
+        if let expected { return unsafe shows(expected, certificate) }
         if client.subjectAltNames.isEmpty { return unsafe Self.certificate(certificate, isFor: name) }
         return client.subjectAltNames.contains { wanted in
             switch wanted {
@@ -315,6 +347,14 @@ public final class TLSSession {
             case .uri(let uri): unsafe CertificateFacts(reading: certificate).uris.contains(uri)
             }
         }
+    }
+
+    /// True if `certificate` has exactly one URI, as an X.509-SVID has (SPIFFE X509-SVID §2), and that is expected.
+    private func shows(_ expected: [String], _ certificate: OpaquePointer) -> Bool {
+        let uris = unsafe CertificateFacts(reading: certificate).uris
+        if uris.count == 1 && expected.contains(uris[0]) { return true }
+        mismatch = uris.count == 1 ? uris[0] : "nobody of a mesh"
+        return false
     }
 
     /// Keeps `session` for the next connection to the same server.
@@ -359,7 +399,11 @@ public final class TLSSession {
     /// Remembers what OpenSSL says went wrong.
     private func fail() -> TLSFailure {
         if let failure { return failure }
-        let new = unsafe TLSFailure(takingErrorsOf: ssl)
+        var new = unsafe TLSFailure(takingErrorsOf: ssl)
+        if let mismatch, let expected {
+            let wanted = expected.joined(separator: " or ")
+            new = TLSFailure(.identityMismatch, "the endpoint is \(mismatch), expected is \(wanted)")
+        }
         failure = new
         return new
     }

@@ -6,7 +6,7 @@ import MeshModel
 /// braces, in text formats; docs/access-log.md says what each is.
 enum LogField: String, CaseIterable, Sendable {
     case time, listener, route, backend, endpoint, client, peer, method, host, path
-    case `protocol`, tls, sni, status, reason
+    case `protocol`, tls, sni, status, reason, policy
     case grpcStatus = "grpc_status"
     case durationMs = "duration_ms"
     case upstreamConnectMs = "upstream_connect_ms"
@@ -38,6 +38,7 @@ enum LogField: String, CaseIterable, Sendable {
         case .sni: ",\"sni\":"
         case .status: ",\"status\":"
         case .reason: ",\"reason\":"
+        case .policy: ",\"policy\":"
         case .grpcStatus: ",\"grpc_status\":"
         case .durationMs: ",\"duration_ms\":"
         case .upstreamConnectMs: ",\"upstream_connect_ms\":"

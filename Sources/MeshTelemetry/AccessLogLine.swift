@@ -54,6 +54,7 @@ enum LogLine {
             } else {
                 append(absent: style, to: &line)
             }
+        case .policy: append(text: record.policy.span, style, to: &line)
         case .grpcStatus:
             if record.grpcStatus < 0 {
                 append(absent: style, to: &line)

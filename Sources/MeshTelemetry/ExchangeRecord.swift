@@ -76,6 +76,8 @@ public struct ExchangeRecord: ~Copyable {
     public var upstreamConnect: UInt64 = 0
     /// Log: nanoseconds from the last attempt's start to the first byte of its response; 0 if none came.
     public var upstreamFirstByte: UInt64 = 0
+    /// Log: the access policy that refused the exchange, or would have; empty: none.
+    public var policy: [UInt8] = []
     /// Log: the client or the proxy ended it before the response was complete.
     public var wasCutOff = false
     /// Log: the request's head; nil for a TCP connection or if there was no valid head.

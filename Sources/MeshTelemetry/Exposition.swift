@@ -14,6 +14,7 @@ extension MetricsSnapshot {
         appendListeners(to: &text)
         appendBackends(to: &text)
         appendHops(to: &text)
+        appendPolicies(to: &text)
         appendEvents(to: &text)
         facts.append(to: &text)
         return text.bytes

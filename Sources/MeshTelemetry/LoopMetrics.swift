@@ -34,6 +34,7 @@ public final class LoopMetrics {
     private var backends = SlotTable<[UInt8], BackendCounters>()
     private var hops = SlotTable<HopLabels, HopRow>()
     private var hopSides = HopSides()
+    private var policies = SlotTable<[UInt8], AccessCounters>()
     private var answers = Tally<Reason>()
     private var downstream = HTTP2Counters()
     private var upstream = HTTP2Counters()
@@ -79,6 +80,7 @@ public final class LoopMetrics {
         listeners.endRound()
         backends.endRound()
         hops.endRound()
+        policies.endRound()
     }
 
     /// The listener's name of an exchange's slot, or else of a listener's slot; empty if neither is one.
@@ -176,6 +178,16 @@ public final class LoopMetrics {
         backends[backend].add(status: status, nanoseconds: nanoseconds)
     }
 
+    // MARK: Access
+
+    /// The counters of the access policy called `name`; the same name gets the same slot again.
+    public func accessSlot(_ name: String) -> Int { policies.slot(Array(name.utf8)) }
+
+    /// An access policy refused a request or connection; `isAudit`: it would have, but is not in force.
+    public func accessDenied(_ slot: Int, isAudit: Bool) {
+        if isAudit { policies[slot].audited &+= 1 } else { policies[slot].denied &+= 1 }
+    }
+
     // MARK: Other events
 
     /// `event` happened `count` times on one side.
@@ -206,6 +218,7 @@ public final class LoopMetrics {
         MetricsSnapshot(
             routeLabels: routes.labels, routes: routes.pages, listenerNames: listeners.labels,
             listeners: listeners.pages, backendNames: backends.labels, backends: backends.pages,
+            policyNames: policies.labels, policies: policies.pages,
             hops: HopSnapshot(rows: hops.labels, pages: hops.pages, sides: hopSides.sides), answers: answers,
             downstream: downstream, upstream: upstream, droppedLines: droppedLines)
     }

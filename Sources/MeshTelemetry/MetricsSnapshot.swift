@@ -11,6 +11,8 @@ public struct MetricsSnapshot: Sendable {
     private(set) var backendNames: [[UInt8]]
     private(set) var backends: [[BackendCounters]]
     private(set) var hops: HopSnapshot
+    private(set) var policyNames: [[UInt8]]
+    private(set) var policies: [[AccessCounters]]
     private(set) var answers: Tally<Reason>
     private(set) var downstream: HTTP2Counters
     private(set) var upstream: HTTP2Counters
@@ -21,6 +23,7 @@ public struct MetricsSnapshot: Sendable {
         var routes: [RouteLabels: RouteCounters] = [:]
         var listeners: [[UInt8]: ListenerCounters] = [:]
         var backends: [[UInt8]: BackendCounters] = [:]
+        var policies: [[UInt8]: AccessCounters] = [:]
         var answers = Tally<Reason>()
         var (downstream, upstream) = (HTTP2Counters(), HTTP2Counters())
         var droppedLines: UInt64 = 0
@@ -36,6 +39,9 @@ public struct MetricsSnapshot: Sendable {
                 backends[name, default: BackendCounters()].merge(counters)
             }
             hops.merge(part.hops)
+            for (name, counters) in zip(part.policyNames, part.policies.joined()) {
+                policies[name, default: AccessCounters()].merge(counters)
+            }
             answers.merge(part.answers)
             downstream.merge(part.downstream)
             upstream.merge(part.upstream)
@@ -44,11 +50,13 @@ public struct MetricsSnapshot: Sendable {
         let routeLabels = routes.keys.sorted(by: Self.precedes)
         let listenerNames = listeners.keys.sorted { $0.lexicographicallyPrecedes($1) }
         let backendNames = backends.keys.sorted { $0.lexicographicallyPrecedes($1) }
+        let policyNames = policies.keys.sorted { $0.lexicographicallyPrecedes($1) }
         return MetricsSnapshot(
             routeLabels: routeLabels, routes: [routeLabels.map { routes[$0]! }], listenerNames: listenerNames,
             listeners: [listenerNames.map { listeners[$0]! }], backendNames: backendNames,
-            backends: [backendNames.map { backends[$0]! }], hops: hops, answers: answers, downstream: downstream,
-            upstream: upstream, droppedLines: droppedLines)
+            backends: [backendNames.map { backends[$0]! }], hops: hops, policyNames: policyNames,
+            policies: [policyNames.map { policies[$0]! }], answers: answers, downstream: downstream, upstream: upstream,
+            droppedLines: droppedLines)
     }
 
     private static func precedes(_ left: RouteLabels, _ right: RouteLabels) -> Bool {

@@ -27,6 +27,21 @@ public enum PathNormalizer {
         }
     }
 
+    /// The path of a request without query, normal as at the edge, in the arena of `head`, whose own path stays as it
+    /// is. Nil if it has no normal form. Paths that are none (`*`, the target of CONNECT) are as they are.
+    static func normalForm(of head: MessageHead) -> ByteRange? {
+        let given = head.pathRange
+        var range = given
+        let target = head.span(given)
+        if target.count > 0, target[0] == UInt8(ascii: "/"), !isNormal(target) {
+            let reason = rewrite(head)
+            range = head.pathRange
+            head.pathRange = given
+            if reason != nil { return nil }
+        }
+        return ByteRange(Int(range.offset), Subject.pathLength(head.span(range)))
+    }
+
     /// A path of a route in the form in which requests of this role bring it, so that `/caf%c3%a9` matches what became
     /// `/caf%C3%A9`. A path that no request can have stays as it is.
     static func normal(_ path: String, role: Role) -> String {

@@ -16,10 +16,7 @@ struct Subject {
 
     init(_ head: MessageHead, defaultPort: UInt16 = 80) {
         self.defaultPort = defaultPort
-        let authority = head.span(head.authorityRange)
-        var length = Self.hostLength(authority)
-        if length > 1, authority[length &- 1] == UInt8(ascii: ".") { length &-= 1 }
-        host = ByteRange(Int(head.authorityRange.offset), length)
+        host = Self.hostRange(of: head)
         let target = head.span(head.pathRange)
         let start = Int(head.pathRange.offset)
         let end = Self.pathLength(target)
@@ -34,6 +31,17 @@ struct Subject {
         let length = Self.hostLength(authority)
         if length &+ 1 >= authority.count { return defaultPort }
         return Grammar.decimal(authority.extracting(droppingFirst: length &+ 1)).flatMap { UInt16(exactly: $0) } ?? 0
+    }
+
+    /// The host alone.
+    @_lifetime(borrow head)
+    static func host(of head: MessageHead) -> Span<UInt8> { head.span(hostRange(of: head)) }
+
+    private static func hostRange(of head: MessageHead) -> ByteRange {
+        let authority = head.span(head.authorityRange)
+        var length = hostLength(authority)
+        if length > 1, authority[length &- 1] == UInt8(ascii: ".") { length &-= 1 }
+        return ByteRange(Int(head.authorityRange.offset), length)
     }
 
     /// Bytes of the host in `host[:port]`; an IPv6 address keeps its brackets.

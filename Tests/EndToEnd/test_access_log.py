@@ -10,7 +10,7 @@ from harness.http1 import Closed
 from harness.upstream import answer
 
 FIELDS = ["time", "listener", "route", "backend", "endpoint", "client", "peer", "method", "host", "path", "protocol",
-          "tls", "sni", "status", "reason", "grpc_status", "duration_ms", "upstream_connect_ms", "upstream_ms",
+          "tls", "sni", "status", "reason", "policy", "grpc_status", "duration_ms", "upstream_connect_ms", "upstream_ms",
           "bytes_received", "bytes_sent", "attempts", "cut_off", "request_id", "trace_id", "user_agent", "referer"]
 
 

@@ -49,7 +49,7 @@ import Testing
         let (names, sample) = full(head, response, tls)
         #expect(
             try line(.json, sample, names: names) == #"""
-                {"time":"2026-11-24T05:41:57.123Z","listener":"default/edge/https","route":"default/cart","backend":"default/cart:80","endpoint":"10.0.0.3:8080","client":"192.0.2.7:51000","peer":"spiffe://mesh.example/ns/default/sa/web","method":"POST","host":"shop.example","path":"/cart?a=1","protocol":"HTTP/2","tls":"1.3","sni":"shop.example","status":200,"reason":"upstream_reset","grpc_status":14,"duration_ms":12.500,"upstream_connect_ms":1.235,"upstream_ms":9.000,"bytes_received":7,"bytes_sent":12345,"attempts":2,"cut_off":true,"request_id":"0123abcd","trace_id":"0af7651916cd43dd8448eb211c80319c","user_agent":"curl/8.0 \"x\"","referer":"https://a/?token=***"}
+                {"time":"2026-11-24T05:41:57.123Z","listener":"default/edge/https","route":"default/cart","backend":"default/cart:80","endpoint":"10.0.0.3:8080","client":"192.0.2.7:51000","peer":"spiffe://mesh.example/ns/default/sa/web","method":"POST","host":"shop.example","path":"/cart?a=1","protocol":"HTTP/2","tls":"1.3","sni":"shop.example","status":200,"reason":"upstream_reset","policy":null,"grpc_status":14,"duration_ms":12.500,"upstream_connect_ms":1.235,"upstream_ms":9.000,"bytes_received":7,"bytes_sent":12345,"attempts":2,"cut_off":true,"request_id":"0123abcd","trace_id":"0af7651916cd43dd8448eb211c80319c","user_agent":"curl/8.0 \"x\"","referer":"https://a/?token=***"}
                 """#)
         withExtendedLifetime((head, response, tls)) {}
     }
@@ -60,7 +60,7 @@ import Testing
         let text = try line(.json, empty)
         #expect(
             text == #"""
-                {"time":"2026-11-24T05:41:57.123Z","listener":null,"route":null,"backend":null,"endpoint":null,"client":null,"peer":null,"method":null,"host":null,"path":null,"protocol":"TCP","tls":null,"sni":null,"status":0,"reason":null,"grpc_status":null,"duration_ms":12.500,"upstream_connect_ms":null,"upstream_ms":null,"bytes_received":0,"bytes_sent":0,"attempts":0,"cut_off":false,"request_id":null,"trace_id":null,"user_agent":null,"referer":null}
+                {"time":"2026-11-24T05:41:57.123Z","listener":null,"route":null,"backend":null,"endpoint":null,"client":null,"peer":null,"method":null,"host":null,"path":null,"protocol":"TCP","tls":null,"sni":null,"status":0,"reason":null,"policy":null,"grpc_status":null,"duration_ms":12.500,"upstream_connect_ms":null,"upstream_ms":null,"bytes_received":0,"bytes_sent":0,"attempts":0,"cut_off":false,"request_id":null,"trace_id":null,"user_agent":null,"referer":null}
                 """#)
         _ = try object(text)
         let format = LogField.allCases.map { "{\($0.rawValue)}" }.joined(separator: " ") + " {request:A} {response:B}"

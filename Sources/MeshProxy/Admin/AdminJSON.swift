@@ -207,7 +207,10 @@ enum CertificatesJSON {
     }
 
     private static func named(_ snapshot: Snapshot) -> [(String, String, CertificateFacts)] {
-        snapshot.listeners.flatMap { listener in
+        let identity = snapshot.mesh.map { mesh in
+            mesh.server.certificateFacts.map { (snapshot.model.identity?.certificate.name ?? "", "", $0) }
+        }
+        return (identity ?? []) + snapshot.listeners.flatMap { listener in
             zip(listener.sections, listener.contexts).flatMap { section, context in
                 zip(section.tls?.certificates ?? [], context?.certificateFacts ?? []).map { certificate, facts in
                     (certificate.name, section.name, facts)

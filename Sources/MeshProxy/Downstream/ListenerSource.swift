@@ -2,6 +2,7 @@ import MeshCore
 import MeshHTTP
 import MeshModel
 import MeshNet
+import MeshTLS
 
 /// A listening socket on one loop. Outlives configurations: each adoption tells it which listener it now serves.
 final class ListenerSource: EventSource {
@@ -28,6 +29,9 @@ final class ListenerSource: EventSource {
     }
 
     var isAdmin: Bool { key == .admin }
+
+    /// The proxy's own identity; nil: none.
+    var mesh: MeshContexts? { configuration.snapshot.mesh }
 
     /// Serves listener `index` of `configuration` from here on.
     func adopt(_ index: Int, _ configuration: LoopConfiguration) {
@@ -109,13 +113,20 @@ final class DownstreamOrigin {
     let codecLimits: HTTP1Limits
     let role: Role
     let trustedHops: Int
-    /// The section's name, if the connection has one; nil if each request finds its own, in clear text.
+    /// The name of the section that took the connection; nil where each request's host chooses.
     let sectionName: String?
     let isTLS: Bool
+    /// The section serves the application beside the proxy to the mesh.
+    let isOfMesh: Bool
+    /// `x-forwarded-client-cert` is the proxy's to write, and nobody else's.
+    let ownsClientCertificate: Bool
     private var generation = -1
     private var sectionIndex: Int?
 
     init(_ listener: ListenerSource, _ served: ServedListener, section: String?, isTLS: Bool) {
+        self.isTLS = isTLS
+        isOfMesh = section.map { name in served.sections.contains { $0.name == name && $0.mesh != nil } } ?? false
+        ownsClientCertificate = served.role == .edge || served.isInMesh
         self.listener = listener
         limits = served.limits
         role = served.role
@@ -132,14 +143,18 @@ final class DownstreamOrigin {
     /// The listener is gone: requests on its connections are the last ones.
     var isRetired: Bool { listener.isRetired }
 
-    /// The index of the section among its listener's, nil if each request finds its own. A section that a reload took away has none
-    /// that matches: -1.
+    /// The index of the section among its listener's, nil in clear text. A section that a reload took away, or that
+    /// takes no clear text any more, has none that matches: -1.
     func section(in snapshot: Snapshot) -> Int? {
-        guard let sectionName else { return nil }
+        guard let sectionName else { return snapshot.listeners[listener.index].isTLS ? -1 : nil }
         if generation != snapshot.generation {
             generation = snapshot.generation
-            let sections = snapshot.listeners[listener.index].sections
-            sectionIndex = sections.firstIndex { $0.name == sectionName } ?? -1
+            let served = snapshot.listeners[listener.index]
+            let takesClearText = served.destinations != nil
+            sectionIndex =
+                served.sections.firstIndex {
+                    $0.name == sectionName && (isTLS || takesClearText || $0.mesh == .permissive)
+                } ?? -1
         }
         return sectionIndex
     }

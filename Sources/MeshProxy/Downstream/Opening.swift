@@ -5,7 +5,12 @@ import MeshTLS
 
 /// The first bytes of a connection, until it is known what is spoken: PROXY header, ClientHello, HTTP/2 preface.
 final class Opening: Conversation {
-    private enum Phase { case proxyHeader, clientHello, handshake, firstBytes }
+    private enum Phase {
+        case proxyHeader
+        /// TLS or clear text.
+        case either
+        case clientHello, handshake, firstBytes
+    }
 
     private let listener: ListenerSource
     private let served: ServedListener
@@ -13,6 +18,11 @@ final class Opening: Conversation {
     private var input = InputBuffer()
     private var section = 0
     private var isLeaving = false
+
+    /// What a client of bytes has to say something, at a section that takes TLS and clear text: in protocols where the
+    /// server speaks first it says nothing. A ClientHello follows its connection at once; this is enough for one that
+    /// was lost on the way and sent again.
+    private static let silence = Duration.milliseconds(500)
 
     /// What a new connection begins with.
     static func conversation(
@@ -22,7 +32,9 @@ final class Opening: Conversation {
         case (.tcp, false):
             return StreamTunnel.downstream(on: connection, served, section: 0, serverName: "", listener: listener)
         case (_, true): return Opening(connection, listener, served, .proxyHeader)
-        case (.tls, false): return Opening(connection, listener, served, .clientHello)
+        case (.tls, false):
+            let phase = served.permissiveSection == nil ? Phase.clientHello : .either
+            return Opening(connection, listener, served, phase)
         case (.clear, false): return Opening(connection, listener, served, .firstBytes)
         }
     }
@@ -32,7 +44,12 @@ final class Opening: Conversation {
         self.served = served
         self.phase = phase
         super.init(connection)
-        let limit = phase == .firstBytes ? served.limits.headerTimeout : served.limits.handshakeTimeout
+        let limit =
+            switch phase {
+            case .firstBytes: served.limits.headerTimeout
+            case .either: timeForEither
+            case .proxyHeader, .clientHello, .handshake: served.limits.handshakeTimeout
+            }
         let loop = connection.worker.loop
         loop.schedule(connection, at: loop.now.advanced(byNanoseconds: limit.nanoseconds))
     }
@@ -41,6 +58,7 @@ final class Opening: Conversation {
         guard let bytes = join(slice, &input) else { return refuse(.tlsClientHelloMalformed) }
         switch phase {
         case .proxyHeader: readProxyHeader(bytes)
+        case .either: readEither(bytes)
         case .clientHello: readClientHello(bytes)
         case .handshake, .firstBytes: readFirstBytes(bytes)
         }
@@ -64,6 +82,10 @@ final class Opening: Conversation {
         case .tcp:
             become { StreamTunnel.downstream(on: $0, served, section: 0, serverName: "", listener: listener) }
             pass(bytes)
+        case .tls where served.permissiveSection != nil:
+            phase = .either
+            arm(timeForEither)
+            if bytes.count > 0 { readEither(bytes) }
         case .tls:
             phase = .clientHello
             if bytes.count > 0 { readClientHello(bytes) }
@@ -73,17 +95,51 @@ final class Opening: Conversation {
         }
     }
 
+    // MARK: TLS or clear text
+
+    private var timeForEither: Duration {
+        let isOfBytes = served.permissiveSection.map { served.sections[$0].protocol == .tls } ?? false
+        return isOfBytes ? Self.silence : served.limits.headerTimeout
+    }
+
+    /// The first byte tells: a TLS handshake record has type 22 (RFC 8446 §5.1), which begins no text.
+    private func readEither(_ bytes: consuming Slice) {
+        if bytes.count == 0 { return }
+        if bytes.span[0] == 22 {
+            phase = .clientHello
+            arm(served.limits.handshakeTimeout)
+            return readClientHello(bytes)
+        }
+        takeClearText(bytes)
+    }
+
+    private func takeClearText(_ bytes: consuming Slice) {
+        section = served.permissiveSection ?? 0
+        if served.sections[section].protocol == .tls {
+            disarm()
+            become { StreamTunnel.downstream(on: $0, served, section: section, serverName: "", listener: listener) }
+            return pass(bytes)
+        }
+        phase = .firstBytes
+        readFirstBytes(bytes)
+    }
+
     // MARK: TLS
 
     private func readClientHello(_ bytes: consuming Slice) {
         switch ClientHello.peek(bytes.span) {
         case .incomplete: keep(bytes, &input)
-        case .notTLS: refuse(.tlsClientHelloMalformed)
+        case .notTLS:
+            let isClearText = bytes.span[0] != 22 && served.sections.contains { $0.mesh != nil }
+            refuse(isClearText ? .clearTextRefused : .tlsClientHelloMalformed)
         case .hello(let serverName, _):
             guard let found = served.table.section(serverName: Array((serverName ?? "").utf8).span) else {
                 return refuse(.sniNotFound)
             }
             section = found
+            if served.sections[found].mesh != nil && served.contexts[found] == nil {
+                return refuse(.meshIdentityMissing)
+            }
             guard let context = served.contexts[found] else {
                 return passThrough(bytes, serverName: serverName ?? "")
             }
@@ -103,6 +159,7 @@ final class Opening: Conversation {
     }
 
     override func secured() {
+        if served.sections[section].mesh != nil && !hasIdentity { return refuse(.clientCertificateRequired) }
         let slot = connection { $0.listenerSlot }
         let (alpn, resumed, name) = connection { connection in
             let session = connection.tls!.session
@@ -110,11 +167,12 @@ final class Opening: Conversation {
         }
         connection { $0.worker.metrics.handshakeSucceeded(listener: slot, resumed: resumed) }
         if served.sections[section].protocol == .tls {
+            disarm()
             return become {
                 StreamTunnel.downstream(on: $0, served, section: section, serverName: name, listener: listener)
             }
         }
-        let origin = connection { $0.worker.origin(listener, served, section: section) }
+        let origin = self.origin
         switch alpn {
         case .http2: become { HTTP2Downstream($0, origin: origin) }
         case .http1: become { HTTP1Downstream($0, origin: origin) }
@@ -122,7 +180,19 @@ final class Opening: Conversation {
         }
     }
 
+    /// A session that was resumed may be older than the end of the certificate that it was made with.
+    private var hasIdentity: Bool {
+        connection { connection in
+            guard let peer = connection.peerIdentity else { return false }
+            return !peer.isExpired(atWallTime: connection.worker.wallNow())
+        }
+    }
+
     override func handshakeFailed(_ failure: TLSFailure) {
+        if served.sections[section].mesh != nil {
+            let name = served.sections[section].name
+            connection { $0.worker.warn("section \(name): TLS with \($0.peer): \(failure.description)") }
+        }
         let reason: Reason = failure.kind == .certificateRequired ? .clientCertificateRequired : .tlsHandshakeFailed
         connection { connection in
             connection.worker.metrics.handshakeFailed(listener: connection.listenerSlot, reason)
@@ -137,15 +207,20 @@ final class Opening: Conversation {
         let count = min(bytes.count, preface.utf8CodeUnitCount)
         let isPreface = bytes.span.extracting(first: count).equals(preface.bytes.extracting(first: count))
         if isPreface && count < preface.utf8CodeUnitCount { return keep(bytes, &input) }
-        let origin = connection { connection in
-            connection.tls == nil ? listener.origin! : connection.worker.origin(listener, served, section: section)
-        }
+        let origin = self.origin
         if isPreface {
             become { HTTP2Downstream($0, origin: origin) }
         } else {
             become { HTTP1Downstream($0, origin: origin) }
         }
         pass(bytes)
+    }
+
+    private var origin: DownstreamOrigin {
+        if served.kind == .clear { return listener.origin }
+        return connection { connection in
+            connection.worker.origin(listener, served, section: section, isTLS: connection.tls != nil)
+        }
     }
 
     /// Changes what is spoken; this conversation ends.
@@ -162,7 +237,8 @@ final class Opening: Conversation {
     private func refuse(_ reason: Reason) {
         connection { connection in
             switch reason {
-            case .tlsHandshakeTimeout, .tlsClientHelloMalformed, .sniNotFound:
+            case .tlsHandshakeTimeout, .tlsClientHelloMalformed, .sniNotFound, .clearTextRefused,
+                .meshIdentityMissing, .clientCertificateRequired:
                 connection.worker.metrics.handshakeFailed(listener: connection.listenerSlot, reason)
             default: connection.worker.metrics.connectionRejected(reason)
             }
@@ -173,7 +249,8 @@ final class Opening: Conversation {
     override func peerEnded() {
         // What was sent before the end may still be a whole request.
         if phase == .firstBytes, let bytes = input.take() {
-            become { HTTP1Downstream($0, origin: listener.origin) }
+            let origin = self.origin
+            become { HTTP1Downstream($0, origin: origin) }
             pass(bytes)
         }
         connection { $0.shut() }
@@ -186,9 +263,16 @@ final class Opening: Conversation {
         switch phase {
         case .proxyHeader: refuse(.proxyProtocolMalformed)
         case .clientHello, .handshake: refuse(.tlsHandshakeTimeout)
+        case .either:
+            guard let found = served.permissiveSection, served.sections[found].protocol == .tls else {
+                return connection { $0.shut() }
+            }
+            section = found
+            become { StreamTunnel.downstream(on: $0, served, section: found, serverName: "", listener: listener) }
         case .firstBytes:
             guard let bytes = input.take() else { return connection { $0.shut() } }
-            become { HTTP1Downstream($0, origin: listener.origin) }
+            let origin = self.origin
+            become { HTTP1Downstream($0, origin: origin) }
             pass(bytes)
         }
     }

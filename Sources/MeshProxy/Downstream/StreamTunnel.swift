@@ -37,17 +37,25 @@ final class StreamTunnel {
     private var responseBytes = 0
     private var isOver = false
     private let client: [UInt8]
+    private var policy: [UInt8] = []
 
     /// The client's end on `connection`; the endpoint's is connected at once. Failure closes the client.
     static func downstream(
         on connection: Connection, _ served: ServedListener, section: Int, serverName: String, listener: ListenerSource
     ) -> Conversation {
         let worker = connection.worker
+        // What was accepted under a configuration that is gone goes where the present one says.
+        let name = served.sections[section].name
+        let served = listener.configuration.snapshot.listeners[listener.index]
+        let section = served.sections.firstIndex { $0.name == name }
         var backend: BackendPool?
         var backendIndex: Int?
         var slot = -1
         var reason: Reason?
-        if let split = served.table.streamRoute(section: section, serverName: Array(serverName.utf8).span) {
+        let denied = section.flatMap { deniedPolicy(served, connection, section: $0, listener) }
+        if denied?.isAudit == false {
+            reason = .accessDenied
+        } else if let section, let split = served.table.streamRoute(section: section, serverName: Array(serverName.utf8).span) {
             switch split.choose(worker.random.next()) {
             case .none: reason = .backendNotConfigured
             case .notValid: reason = .backendNotValid
@@ -61,7 +69,8 @@ final class StreamTunnel {
         }
         let tunnel = StreamTunnel(connection, served, backend, slot: slot)
         tunnel.reason = reason
-        if let index = backendIndex, listener.configuration.countsHops {
+        tunnel.policy = denied?.policy ?? []
+        if let index = backendIndex, let section, listener.configuration.countsHops {
             tunnel.hop = listener.configuration.streamHop(listener: listener.index, section: section, backend: index)
         }
         return tunnel.begin(connection)
@@ -87,6 +96,23 @@ final class StreamTunnel {
         worker.metrics.exchangeStarted(listener: listenerSlot)
         if !connect(client: connection) { worker.resume(connection) }
         return end
+    }
+
+    /// The access policy that refuses `connection`, or would if it were in force; nil: none.
+    private static func deniedPolicy(
+        _ served: ServedListener, _ connection: Connection, section: Int, _ listener: ListenerSource
+    ) -> (policy: [UInt8], isAudit: Bool)? {
+        guard let table = served.access[section] else { return nil }
+        let peer = connection.peerIdentity
+        let (identity, namespace) = (peer?.uri ?? [], peer?.namespace ?? [])
+        let caller = AccessCaller(
+            identity: identity.span, namespace: namespace.span, address: connection.peer.ipv6Halves)
+        let verdict = table.judge(caller, nil, path: .empty)
+        guard let policy = verdict.denied ?? verdict.audited else { return nil }
+        let isAudit = verdict.denied == nil
+        let slot = listener.configuration.accessSlot(listener: listener.index, section: section, policy: policy)
+        connection.worker.metrics.accessDenied(slot, isAudit: isAudit)
+        return (Array(table.names[policy].utf8), isAudit)
     }
 
     private init(_ connection: Connection, _ served: ServedListener, _ backend: BackendPool?, slot: Int) {
@@ -155,7 +181,7 @@ final class StreamTunnel {
         upstream = Link(end)
         end.isEstablishing = true
         connection.speak(end)
-        pool.secure(connection)
+        pool.secure(connection, isHTTP2: false)
         worker.loop.schedule(
             connection, at: worker.loop.now.advanced(byNanoseconds: pool.backend.connectTimeout.nanoseconds))
         worker.loop.add(connection, [.readable, .writable, .peerClosed])
@@ -261,6 +287,7 @@ final class StreamTunnel {
             record.endpoint = pool?.text ?? []
             record.attempts = pool == nil ? 0 : max(attempts, 1)
             record.client = client
+            record.policy = policy
         }
     }
 }
@@ -343,7 +370,7 @@ final class TunnelEnd: Conversation {
     }
 
     override func handshakeFailed(_ failure: TLSFailure) {
-        if isEstablishing { tunnel.failed(.upstreamTlsFailed, self) }
+        if isEstablishing { tunnel.failed(Reason(failure), self) }
         connection { $0.shut() }
     }
 

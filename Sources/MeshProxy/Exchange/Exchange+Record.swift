@@ -29,6 +29,7 @@ extension Exchange {
         record.upstreamFirstByte = account.firstByte
         record.wasCutOff = account.wasCutOff
         record.endpoint = account.endpoint
+        record.policy = account.policy
         if request.methodRange.count > 0 {
             record.request = Link(request)
             record.routedPath = account.routedPath

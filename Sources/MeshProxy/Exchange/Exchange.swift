@@ -140,6 +140,7 @@ final class Exchange: TimerNode {
         let compiled = served.table.rules[rule]
         compiledRule = compiled
         downstream.withOrigin { origin, connection in ForwardedFields.write(to: request, origin, connection, worker) }
+        if let access = served.access[compiled.section], isDenied(access, section: compiled.section) { return }
         let facts = RequestFacts(isTLS: served.isTLS, port: served.port, prefixLength: prefixLength)
         filter(compiled, facts)
     }

@@ -17,6 +17,8 @@ struct ExchangeAccount {
     var replays = 0
     var upstreamConnect: UInt64 = 0
     var reason: Reason?
+    /// The access policy that refused the request, or would have.
+    var policy: [UInt8] = []
     /// The last attempt's endpoint as text.
     var endpoint: [UInt8] = []
     /// Who the last attempt's endpoint was, as hops tell it.

@@ -41,7 +41,8 @@ enum RequestRules {
 /// The fields that tell an endpoint who asks.
 enum ForwardedFields {
     /// Writes them. Edge: what the client says of itself is overwritten, unless `trustedHops` proxies in front are
-    /// believed, one entry each. Sidecar: the client is added to what is there.
+    /// believed, one entry each. Sidecar: the client is added to what is there. In a mesh only mutual TLS says whose
+    /// certificate it was.
     static func write(to request: MessageHead, _ origin: DownstreamOrigin, _ connection: Connection, _ worker: Worker) {
         request.removeHopByHop()
         let believed: Bool
@@ -49,9 +50,9 @@ enum ForwardedFields {
         case .edge:
             believed = origin.trustedHops > 0
             if !believed { for name in overwritten { request.removeAll(name) } }
-            request.removeAll(.xForwardedClientCert)
         case .sidecar: believed = true
         }
+        writeClientCertificate(to: request, origin, connection)
         writeClient(to: request, connection, keeping: !believed ? 0 : origin.role == .edge ? origin.trustedHops : .max)
         if !believed || request.firstIndex(of: .xForwardedProto) == nil {
             request.append(.xForwardedProto, value: (origin.isTLS ? "https" as StaticString : "http").bytes)
@@ -63,6 +64,17 @@ enum ForwardedFields {
             let (high, low) = (worker.random.next(), worker.random.next())
             unsafe request.append(.xRequestID, value: request.store(upTo: 32) { unsafe HexID.write(high, low, to: $0) })
         }
+    }
+
+    /// `x-forwarded-client-cert`: at a section for the mesh what mutual TLS has proven; what the client says of it goes.
+    private static func writeClientCertificate(
+        to request: MessageHead, _ origin: DownstreamOrigin, _ connection: Connection
+    ) {
+        guard origin.ownsClientCertificate else { return }
+        request.removeAll(.xForwardedClientCert)
+        guard origin.isOfMesh, origin.isTLS, let peer = connection.peerIdentity else { return }
+        let forwarded = peer.forwarded
+        request.append(.xForwardedClientCert, value: forwarded.span)
     }
 
     /// Who asks, once the fields are written: the peer, or behind proxies that are believed whom the first of them

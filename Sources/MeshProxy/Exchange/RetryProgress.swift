@@ -78,7 +78,9 @@ extension RetryCause {
     /// What a failed attempt is called in the settings; nil: it is none of what they name.
     init?(_ failure: ExchangeState.Failure) {
         switch failure.reason {
-        case .upstreamConnectFailed, .upstreamConnectTimeout, .upstreamTlsFailed: self = .connectFailure
+        case .upstreamConnectFailed, .upstreamConnectTimeout, .upstreamTlsFailed, .upstreamIdentityMismatch,
+            .meshIdentityMissing:
+            self = .connectFailure
         case .upstreamRefusedStream: self = .refusedStream
         case .upstreamTimeout: self = .timeout
         case .upstreamClosed, .upstreamReset:

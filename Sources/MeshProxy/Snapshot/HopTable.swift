@@ -122,9 +122,7 @@ extension Worker {
 extension Connection {
     /// `namespace/service` of the verified peer; nil if it showed no identity of the mesh.
     var peerService: String? {
-        guard let peer = tls?.facts()?.peer, let id = SPIFFEID(String(decoding: peer, as: UTF8.self)) else {
-            return nil
-        }
+        guard let peer = peerIdentity, let id = SPIFFEID(String(decoding: peer.uri, as: UTF8.self)) else { return nil }
         return id.name
     }
 }

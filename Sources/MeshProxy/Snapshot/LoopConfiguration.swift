@@ -15,6 +15,8 @@ final class LoopConfiguration {
     /// By listener: for what goes on to where it was meant to go.
     private let passthroughSlots: [Int]
     private let hops: HopTable
+    /// By listener, section and number in its access table: the counters of a policy.
+    private let accessSlots: [[[Int]]]
 
     /// The slots of `previous` are taken over for listeners that are the same: endpoints change often, routes seldom.
     init(
@@ -51,6 +53,9 @@ final class LoopConfiguration {
         }
         if passthroughSlots.contains(where: { $0 >= 0 }) { _ = metrics.backendSlot(PassthroughPools.name) }
         hops = HopTable(snapshot, metrics, previous: previous.map { ($0.snapshot, $0.hops) })
+        accessSlots = snapshot.listeners.map { listener in
+            listener.access.map { $0?.names.map { metrics.accessSlot($0) } ?? [] }
+        }
         metrics.configurationAdopted()
     }
 
@@ -84,6 +89,7 @@ final class LoopConfiguration {
     func streamHop(listener: Int, section: Int, backend: Int) -> HopPlace {
         listener < 0 ? .none : hops.stream(listener: listener, section: section, backend: backend)
     }
+    func accessSlot(listener: Int, section: Int, policy: Int) -> Int { accessSlots[listener][section][policy] }
 
     func listenerSlot(_ listener: Int) -> Int { listener < 0 ? -1 : listenerSlots[listener] }
 }

@@ -17,6 +17,8 @@ public final class Snapshot: Sendable {
     /// What policies say of requests.
     let plans: RequestPlans
     let logFormat: AccessLogFormat
+    /// TLS between the proxies of the mesh; nil without an identity.
+    let mesh: MeshContexts?
 
     /// Compiles `model`; what stays as it was in `previous` is taken over: TLS contexts with their ticket keys and
     /// sessions, and the counts of connections.
@@ -26,6 +28,13 @@ public final class Snapshot: Sendable {
         self.model = model
         logFormat = try AccessLogFormat(model.settings.accessLog)
         generation = (previous?.generation ?? 0) + 1
+        if let previous, previous.model.identity == model.identity {
+            mesh = previous.mesh
+        } else {
+            mesh = try model.identity.map { identity throws(ProxyError) in
+                try MeshContexts(certificate: identity.certificate.loaded, bundle: identity.bundle)
+            }
+        }
         var names: [String: Int] = [:]
         for (index, backend) in model.backends.enumerated() { names[backend.name] = index }
         // What a listener is compiled to depends on itself, on the order of the backends, and on who the proxy is.
@@ -38,7 +47,9 @@ public final class Snapshot: Sendable {
                 listeners.append(old)
                 continue
             }
-            listeners.append(try ServedListener(listener, backend: { names[$0] }, previous: old))
+            listeners.append(
+                try ServedListener(
+                    listener, backend: { names[$0] }, mesh: mesh, isInMesh: model.isInMesh, previous: old))
         }
         if let admin {
             listeners.append(try ServedListener(admin, previous: previous?.listeners.last { $0.admin != nil }))
@@ -54,7 +65,7 @@ public final class Snapshot: Sendable {
                 backends.append(known)
                 continue
             }
-            backends.append(try ServedBackend(backend, model.settings, previous: old[backend.name]))
+            backends.append(try ServedBackend(backend, model.settings, mesh: mesh, previous: old[backend.name]))
         }
         self.backends = backends
         plans = try RequestPlans(listeners, backends, previous: previous?.plans)
@@ -62,14 +73,25 @@ public final class Snapshot: Sendable {
 
     /// True if a listener that is the same in `model` is compiled to the same.
     private func hasSameFrame(as model: Model) -> Bool {
-        self.model.identity == model.identity && self.model.backends.count == model.backends.count
+        self.model.identity == model.identity && self.model.isInMesh == model.isInMesh
+            && self.model.backends.count == model.backends.count
             && zip(self.model.backends, model.backends).allSatisfy { $0.name == $1.name }
     }
 
     /// What works but deserves a look: certificates that expired or are not valid yet.
     var warnings: [String] {
-        listeners.flatMap { listener in listener.contexts.flatMap { $0?.warnings ?? [] } }
-            + backends.flatMap { $0.tls?.warnings ?? [] }
+        listeners.flatMap { listener in
+            zip(listener.sections, listener.contexts).flatMap { section, context in
+                section.mesh == nil ? context?.warnings ?? [] : []
+            }
+        } + backends.flatMap { $0.tls?.warnings ?? [] } + meshWarnings
+    }
+
+    private var meshWarnings: [String] {
+        if let mesh { return mesh.warnings }
+        let waiting = listeners.flatMap(\.sections).filter { $0.mesh != nil }.map(\.name)
+        if waiting.isEmpty { return [] }
+        return ["the proxy has no identity in the mesh: TLS is refused at \(waiting.joined(separator: ", "))"]
     }
 }
 
@@ -94,13 +116,23 @@ final class ServedListener: Sendable {
     let destinations: DestinationTable?
     /// What makes it the same one after a reload.
     let key: ListenerKey
+    /// By section: who may do what; nil: all may do everything.
+    let access: [AccessTable?]
+    /// The section that takes connections without TLS beside mutual TLS, if there is one.
+    let permissiveSection: Int?
+    /// The proxy is part of a mesh: who a client is, its certificate says and nothing else.
+    let isInMesh: Bool
     /// What the admin endpoint answers with; nil for listeners that forward.
     let admin: AdminListener?
     /// Open connections, over all loops.
     let connections: ConnectionCounter
 
-    init(_ listener: Listener, backend: (String) -> Int?, previous: ServedListener?) throws(ProxyError) {
+    init(
+        _ listener: Listener, backend: (String) -> Int?, mesh: MeshContexts? = nil, isInMesh: Bool = false,
+        previous: ServedListener?
+    ) throws(ProxyError) {
         model = listener
+        self.isInMesh = isInMesh
         table = try ListenerTable(listener, backend: backend)
         limits = listener.limits
         role = listener.role
@@ -115,6 +147,10 @@ final class ServedListener: Sendable {
             }
         var contexts: [TLSServerContext?] = []
         for section in listener.sections {
+            if section.mesh != nil {
+                contexts.append(mesh?.server)
+                continue
+            }
             let index = previous?.sections.firstIndex { $0.name == section.name }
             let old = index.flatMap { previous?.contexts[$0] }
             if let old, let index, previous?.sections[index].tls == section.tls {
@@ -131,6 +167,11 @@ final class ServedListener: Sendable {
             try DestinationTable(wanted, of: listener)
         }
         key = ListenerKey(listener)
+        var access: [AccessTable?] = []
+        for section in listener.sections { access.append(try section.accessTable(of: listener)) }
+        self.access = access
+        let named = table.section(serverName: [UInt8]().span)
+        permissiveSection = named.flatMap { listener.sections[$0].mesh == .permissive ? $0 : nil }
         admin = nil
         connections = previous?.connections ?? ConnectionCounter()
     }
@@ -148,6 +189,9 @@ final class ServedListener: Sendable {
         contexts = []
         destinations = nil
         key = .admin
+        access = []
+        permissiveSection = nil
+        isInMesh = false
         self.admin = admin
         connections = previous?.connections ?? ConnectionCounter()
     }
@@ -200,6 +244,8 @@ extension Certificate {
 final class ServedBackend: Sendable {
     let model: Backend
     let tls: TLSClientContext?
+    /// What its meshed endpoints are spoken to with; nil while the proxy has no identity.
+    let mesh: MeshContexts?
     /// The longest time between two resolutions of an endpoint's name.
     let resolutionInterval: Duration
     /// Where the proxy stands.
@@ -209,8 +255,11 @@ final class ServedBackend: Sendable {
     /// Retries in flight, over all loops.
     let retries: RetryCounter
 
-    init(_ backend: Backend, _ settings: ProxySettings, previous: ServedBackend?) throws(ProxyError) {
+    init(
+        _ backend: Backend, _ settings: ProxySettings, mesh: MeshContexts? = nil, previous: ServedBackend?
+    ) throws(ProxyError) {
         model = backend
+        self.mesh = mesh
         resolutionInterval = settings.resolutionInterval
         zone = settings.zone
         share = previous?.share ?? BackendShare(backend)
@@ -243,7 +292,7 @@ final class ServedBackend: Sendable {
     /// True if connections made for `other` can serve this one.
     func sharesConnections(with other: ServedBackend) -> Bool {
         tls === other.tls && model.protocol == other.model.protocol && model.proxyProtocol == other.model.proxyProtocol
-            && model.tls == other.model.tls
+            && model.tls == other.model.tls && model.mesh == other.model.mesh
     }
 }
 

@@ -18,6 +18,7 @@ final class Connection: EventSource {
     var peer: SocketAddress
 
     private(set) var tls: TLSTransport?
+    private var knownPeer: PeerIdentity?
     private var owner: Conversation?
     private var conversation: Link<Conversation>?
     private var readable = false
@@ -222,6 +223,12 @@ final class Connection: EventSource {
         return Int(knownHopSide)
     }
 
+    /// Who the peer has proven to be in TLS, nil if nobody. Made when first asked for after the handshake.
+    var peerIdentity: PeerIdentity? {
+        if knownPeer == nil, let tls { knownPeer = tls.identity(worker, mesh: source?.mesh) }
+        return knownPeer
+    }
+
     /// The peer's address as text. Made on each call.
     var peerText: [UInt8] {
         unsafe [UInt8](unsafeUninitializedCapacity: SocketAddress.hostLimit) { buffer, count in
@@ -271,7 +278,15 @@ final class TLSTransport {
     }
 
     private var known: TLSFacts?
+    private var isPeerRead = false
     private var isEnding = false
+
+    /// Who the peer is; read once, nil ever after.
+    func identity(_ worker: Worker, mesh: MeshContexts?) -> PeerIdentity? {
+        guard session.isEstablished, !isPeerRead else { return nil }
+        isPeerRead = true
+        return session.peerCertificate.flatMap { PeerIdentity($0, worker.sources, mesh: mesh) }
+    }
 
     /// What the access log says of this connection; made when first asked for.
     func facts() -> TLSFacts? {

@@ -33,7 +33,8 @@ extension AttemptOutcome {
     /// What a failed attempt says about its endpoint.
     init(_ reason: Reason) {
         switch reason {
-        case .upstreamConnectFailed, .upstreamConnectTimeout, .upstreamTlsFailed: self = .connectFailure
+        case .upstreamConnectFailed, .upstreamConnectTimeout, .upstreamTlsFailed, .upstreamIdentityMismatch:
+            self = .connectFailure
         case .upstreamClosed, .upstreamReset, .upstreamMalformedResponse, .upstreamHeadersTooLarge: self = .reset
         case .upstreamTimeout: self = .timeout
         // A refused stream is the endpoint's way to say that it is busy; everything else is not of its doing.

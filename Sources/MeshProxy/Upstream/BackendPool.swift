@@ -118,7 +118,10 @@ final class BackendPool {
         var balanced: [BalancedEndpoint] = []
         // Two names may lead to one address, which is one endpoint: the first that is written counts.
         for (address, model) in wanted where model.weight > 0 && seen.insert(address).inserted {
-            let endpoint = old.removeValue(forKey: address) ?? EndpointPool(address, backend, owner: self)
+            let isMeshed = model.isMeshed && backend.model.mesh != nil
+            var known = old[address]
+            if known?.isMeshed == isMeshed { old[address] = nil } else { known = nil }
+            let endpoint = known ?? EndpointPool(address, isMeshed: isMeshed, backend, owner: self)
             endpoint.weight = model.weight
             endpoint.hopSide = worker.hopSide(of: model)
             balanced.append(

@@ -39,7 +39,7 @@ final class EndpointKeeper: TimerNode {
                 let known = gone.removeValue(forKey: endpoint.address)
                 let prober = known ?? HealthProber(endpoint.share, worker)
                 probers[endpoint.address] = prober
-                prober.adopt(check, backend)
+                prober.adopt(check, backend, isMeshed: endpoint.isMeshed)
             }
         }
         for prober in gone.values { prober.stop() }

@@ -23,6 +23,8 @@ final class EndpointPool {
     /// The backend's pool, until this endpoint is retired.
     private var owner: Link<BackendPool>?
     let worker: Worker
+    /// A proxy of the mesh serves it: spoken to in mutual TLS, in HTTP/2 whatever the application speaks.
+    let isMeshed: Bool
     private let metricsSlot: Int
     private var idle: Link<HTTP1Upstream>?
     private(set) var idleCount = 0
@@ -30,8 +32,9 @@ final class EndpointPool {
     private(set) var connectionCount = 0
     private var isRetired = false
 
-    init(_ address: SocketAddress, _ backend: ServedBackend, owner: BackendPool) {
+    init(_ address: SocketAddress, isMeshed: Bool = false, _ backend: ServedBackend, owner: BackendPool) {
         self.address = address
+        self.isMeshed = isMeshed
         self.backend = backend
         self.owner = Link(owner)
         share = backend.share.join(address)
@@ -46,7 +49,7 @@ final class EndpointPool {
 
     /// A connection or stream for one attempt.
     func attach(_ exchange: Exchange, fresh: Bool) -> BackendPool.Attachment {
-        let attachment = backend.model.protocol == .http2 ? stream() : connection(exchange, fresh)
+        let attachment = isMeshed || backend.model.protocol == .http2 ? stream() : connection(exchange, fresh)
         if case .failed = attachment { return attachment }
         exchange.attached(to: self)
         owner? { $0.count(1, at: index) }
@@ -120,6 +123,8 @@ final class EndpointPool {
 
     /// A connection on its way, not watched by the loop yet. `client` is whom a PROXY header names.
     func connect(client: Connection?) -> Connecting {
+        // Never in clear text instead.
+        if isMeshed && backend.mesh == nil { return refused(.meshIdentityMissing) }
         guard backend.connections.open(limit: backend.limits.maxConnections) else {
             return .failed(.upstreamConnectionLimit)
         }
@@ -145,22 +150,32 @@ final class EndpointPool {
         return .connection(connection)
     }
 
+    private func refused(_ reason: Reason) -> Connecting {
+        worker.metrics.upstreamConnectFailed(backend: metricsSlot, reason)
+        return .failed(reason)
+    }
+
     private func open(_ connection: Connection, _ conversation: Conversation) {
         connection.speak(conversation)
-        secure(connection)
+        secure(connection, isHTTP2: isMeshed)
         worker.loop.add(connection, [.readable, .writable, .peerClosed])
         if !connection.isConnecting && connection.tls == nil { conversation.connected() }
     }
 
-    /// Starts TLS on `connection`, if the backend wants it.
-    func secure(_ connection: Connection) {
+    /// Starts TLS on `connection`, if the backend wants it; in a mesh with HTTP/2 in it, or with bytes.
+    func secure(_ connection: Connection, isHTTP2: Bool) {
+        if isMeshed, let mesh = backend.mesh, let peer = backend.model.mesh {
+            return connection.secure(
+                TLSSession(
+                    mesh: mesh, identities: peer.identities, address: address.description, isHTTP2: isHTTP2))
+        }
         guard let context = backend.tls, let tls = backend.model.tls else { return }
         let session = TLSSession(client: context, serverName: tls.hostname, address: address.description)
         connection.secure(session)
     }
 
     private func sendProxyHeader(_ client: Connection?, on connection: Connection) {
-        guard backend.proxyProtocol.isSent else { return }
+        guard backend.proxyProtocol.isSent, !isMeshed else { return }
         let version: ProxyProtocol.Version = backend.proxyProtocol == .v1 ? .v1 : .v2
         let header = ProxyProtocol.header(
             version, source: client?.peer, destination: client.flatMap { Socket.localAddress($0.fd) })

@@ -13,6 +13,7 @@ final class HTTP2Upstream: Conversation {
     private let began: Instant
     private var isLeaving = false
     private var isBroken = false
+    private var hasReceived = false
     private var served = 0
     private let requestLimit: Int
     private var events = HTTP2Events()
@@ -47,6 +48,7 @@ final class HTTP2Upstream: Conversation {
     // MARK: Bytes
 
     override func received(_ slice: consuming Slice) {
+        hasReceived = true
         let now = connection { $0.worker.loop.now }
         if session.receive(slice, now: now) != nil {
             lostReason = .upstreamMalformedResponse
@@ -115,7 +117,7 @@ final class HTTP2Upstream: Conversation {
     }
 
     override func handshakeFailed(_ failure: TLSFailure) {
-        establishing = .upstreamTlsFailed
+        establishing = Reason(failure)
         connection { $0.worker.warn("backend \(pool { $0.backend.name }): TLS: \(failure.description)") }
         broke()
     }
@@ -126,8 +128,18 @@ final class HTTP2Upstream: Conversation {
     }
 
     override func broke() {
+        if establishing == nil && !hasReceived, let refusal { return handshakeFailed(refusal) }
         if let establishing { lostReason = establishing }
         connection { $0.shut() }
+    }
+
+    /// In TLS 1.3 the endpoint looks at our certificate when the handshake is done for us. If it says no, it says so
+    /// before its first frame, and has not looked at any request.
+    private var refusal: TLSFailure? {
+        connection { connection in
+            guard let failure = connection.tls?.session.failure, failure.kind == .peerAlert else { return nil }
+            return failure
+        }
     }
 
     override func timerFired() {

@@ -222,3 +222,54 @@ class MeshProxy(Proxy):
         before = self.log().count(expected)
         self.signal(signal.SIGHUP)
         self.wait(lambda: self.log().count(expected) > before, expected)
+
+    def refuses(self, reason):
+        """Connections that were refused for reason so far."""
+        return self.metric("martlet_local_answers_total", reason=reason)
+
+
+class Pair:
+    """A client's sidecar before a service's sidecar, without their control plane.
+
+    caller.port ⇒ mutual TLS ⇒ callee.port → the application.
+    """
+
+    def __init__(self, directory, authority, caller="shop/web", callee="shop/cart"):
+        self.authority = authority
+        self.caller, self.callee = MeshProxy(directory, "caller"), MeshProxy(directory, "callee")
+        self.names = caller, callee
+        self.authority.identity(self.caller.identity, caller)
+        self.authority.identity(self.callee.identity, callee)
+
+    def models(self, application, protocol=None, tcp=False, mode=STRICT, expects=None):
+        """(caller's, callee's) models for an application at a port."""
+        def documents(port, *upstreams, **more):
+            if tcp:
+                return [config.gateway(config.tcp(port)), config.backend("app", *upstreams, **more),
+                        config.tcp_route("app")]
+            return config.simple(port, *upstreams, **more)
+        inbound = self.callee.compile(documents(self.callee.port, application, protocol=protocol))
+        as_inbound(inbound, self.callee.port, mode)
+        outbound = self.caller.compile(documents(self.caller.port, self.callee.port, protocol=protocol))
+        as_sidecar(outbound)
+        mesh_backend(outbound, "app", *(expects or [self.names[1]]))
+        return outbound, inbound
+
+    def start(self, application, change=None, **more):
+        """Starts both; change(caller's model, callee's model) may change them before."""
+        outbound, inbound = self.models(application, **more)
+        if change:
+            change(outbound, inbound)
+        self.callee.start(inbound)
+        self.caller.start(outbound)
+        return self
+
+    @property
+    def port(self):
+        return self.caller.port
+
+    def stop(self):
+        try:
+            self.caller.stop()
+        finally:
+            self.callee.stop()

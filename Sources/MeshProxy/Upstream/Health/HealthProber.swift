@@ -10,6 +10,7 @@ final class HealthProber: TimerNode {
     private let worker: Worker
     private var check: HealthCheck?
     private var backend: ServedBackend?
+    private var isMeshed = false
     private var connection: Connection?
 
     init(_ endpoint: EndpointShare, _ worker: Worker) {
@@ -19,8 +20,9 @@ final class HealthProber: TimerNode {
     }
 
     /// Asks in this way from here on.
-    func adopt(_ check: HealthCheck, _ backend: ServedBackend) {
-        let isOther = self.check != check || self.backend?.tls !== backend.tls
+    func adopt(_ check: HealthCheck, _ backend: ServedBackend, isMeshed: Bool) {
+        let isOther = self.check != check || self.backend?.tls !== backend.tls || self.isMeshed != isMeshed
+        self.isMeshed = isMeshed
         self.check = check
         self.backend = backend
         // Not from here: whoever adopts has not finished.
@@ -37,6 +39,10 @@ final class HealthProber: TimerNode {
 
     override func timerFired() {
         guard let check, let backend else { return }
+        // Nothing is known of an endpoint that could not be asked: the proxy itself is not ready for it.
+        if isMeshed && backend.mesh == nil {
+            return worker.loop.schedule(self, at: worker.loop.now.advanced(byNanoseconds: 1_000_000_000))
+        }
         let delay = HealthState.delay(check, random: worker.random.next())
         worker.loop.schedule(self, at: worker.loop.now.advanced(byNanoseconds: delay))
         if connection == nil { start(check, backend) }
@@ -55,10 +61,7 @@ final class HealthProber: TimerNode {
         let probe = probe(check, backend, connection)
         connection.speak(probe)
         sendProxyHeader(backend, connection)
-        if probe.usesTLS, let context = backend.tls, let tls = backend.model.tls {
-            connection.secure(
-                TLSSession(client: context, serverName: tls.hostname, address: "health \(address.description)"))
-        }
+        if probe.usesTLS { secure(connection, backend, "health \(address.description)") }
         probe.arm(check.timeout)
         guard worker.loop.add(connection, [.readable, .writable, .peerClosed]) else {
             self.connection = nil
@@ -67,13 +70,22 @@ final class HealthProber: TimerNode {
         if !connection.isConnecting && connection.tls == nil { probe.connected() }
     }
 
+    private func secure(_ connection: Connection, _ backend: ServedBackend, _ address: String) {
+        if isMeshed, let mesh = backend.mesh, let peer = backend.model.mesh {
+            connection.secure(
+                TLSSession(mesh: mesh, identities: peer.identities, address: address, isHTTP2: true))
+        } else if let context = backend.tls, let tls = backend.model.tls {
+            connection.secure(TLSSession(client: context, serverName: tls.hostname, address: address))
+        }
+    }
+
     private func probe(_ check: HealthCheck, _ backend: ServedBackend, _ connection: Connection) -> HealthProbe {
         let host = backend.model.tls?.hostname ?? connection.peer.authority
         switch check.probe {
         case .tcp: return HealthProbe(connection, self)
         case .http(let path, let wanted, let statuses):
             let question = HealthQuestion(path: path, host: wanted ?? host, statuses: statuses)
-            return backend.model.protocol == .http2
+            return isMeshed || backend.model.protocol == .http2
                 ? HTTP2Probe(connection, self, question) : HTTP1Probe(connection, self, question)
         case .grpc(let service):
             return HTTP2Probe(connection, self, HealthQuestion(grpcService: service, host: host))
@@ -81,7 +93,7 @@ final class HealthProber: TimerNode {
     }
 
     private func sendProxyHeader(_ backend: ServedBackend, _ connection: Connection) {
-        guard backend.proxyProtocol.isSent else { return }
+        guard backend.proxyProtocol.isSent, !isMeshed else { return }
         let version: ProxyProtocol.Version = backend.proxyProtocol == .v1 ? .v1 : .v2
         connection.output.append(copying: ProxyProtocol.header(version, source: nil, destination: nil).span)
         connection.setDirty()
