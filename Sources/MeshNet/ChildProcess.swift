@@ -68,7 +68,7 @@ public struct ChildProcess: Sendable, Equatable {
     ) -> Result {
         // SAFETY: the copies are freed after the call.
         var copies: [UnsafeMutablePointer<CChar>?] = unsafe strings.map { unsafe strdup($0) } + [nil]
-        defer { for copy in unsafe copies { unsafe free(copy) } }
+        defer { for unsafecopy in unsafe copies { unsafe free(copy) } }
         return unsafe body(&copies)
     }
 }

@@ -14,7 +14,7 @@ extension FileContents {
     /// Makes the file `path`, or empties it, and writes `bytes`, which are on the disk when this returns.
     public static func write(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o644) throws(ProxyError) {
         // A file that is there already may be readable for others.
-        _ = unlink(path)
+        _ = unsafe unlink(path)
         let fd = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode_t(mode))
         guard fd >= 0 else { throw ProxyError("\(path): \(Socket.text(errno))") }
         defer { Socket.close(fd) }
@@ -33,7 +33,7 @@ extension FileContents {
 
     /// Renames `path`, in place of what is at `target`; the directory is flushed to the disk.
     public static func move(_ path: String, to target: String) throws(ProxyError) {
-        guard rename(path, target) == 0 else { throw ProxyError("\(target): \(Socket.text(errno))") }
+        guard unsafe rename(path, target) == 0 else { throw ProxyError("\(target): \(Socket.text(errno))") }
         let directory = target.lastIndex(of: "/").map { $0 == target.startIndex ? "/" : String(target[..<$0]) } ?? "."
         let fd = unsafe open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard fd >= 0 else { return }
@@ -43,18 +43,18 @@ extension FileContents {
     }
 
     /// True if there is something at `path`.
-    public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+    public static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 
     /// Makes the directory `path`, and those above it, if they are not there; new ones are their owner's alone.
     public static func makeDirectory(_ path: String) throws(ProxyError) {
         var made = path.hasPrefix("/") ? "/" : ""
         for part in path.split(separator: "/") {
             made += (made.isEmpty || made == "/" ? "" : "/") + part
-            guard mkdir(made, 0o700) == 0 || errno == EEXIST else {
+            guard unsafe mkdir(made, 0o700) == 0 || errno == EEXIST else {
                 throw ProxyError("\(made): \(Socket.text(errno))")
             }
         }
-        guard access(path, W_OK | X_OK) == 0 else { throw ProxyError("\(path): \(Socket.text(errno))") }
+        guard unsafe access(path, W_OK | X_OK) == 0 else { throw ProxyError("\(path): \(Socket.text(errno))") }
     }
 
     /// Holds the file `path` for this process until it ends; false if another process holds it.

@@ -12,7 +12,7 @@ extension TLSCertificate {
         let chain = try PEM.certificates(chainPEM, label: label)
         let (store, _) = try PEM.trust(bundle, label: "trust bundle")
         // SAFETY: the certificates live in `chain`, which outlives the call.
-        return unsafe withExtendedLifetime(chain) {
+        return withExtendedLifetime(chain) {
             let issuers = unsafe chain.dropFirst().map { unsafe Optional($0.pointer) }
             return unsafe store.lend { store in
                 unsafe mesh_verify(
@@ -47,7 +47,7 @@ extension TLSSession {
         guard let leaf = unsafe chain.first ?? nil else { throw ProxyError("the server shows no certificate") }
         let store = OwnedStore()
         var isFound = false
-        for certificate in unsafe chain {
+        for unsafecertificate in unsafe chain {
             var digest = [UInt8](repeating: 0, count: 32)
             var count: UInt32 = 32
             guard unsafe X509_digest(certificate, EVP_sha256(), &digest, &count) == 1, digest == root else { continue }

@@ -72,7 +72,7 @@ private final class OwnedRequest {
     }
 
     var der: [UInt8] {
-        lend { request in
+        unsafe lend { request in
             // SAFETY: the first call only measures; the second writes as many bytes.
             let size = unsafe Int(i2d_X509_REQ(request, nil))
             var der = [UInt8](repeating: 0, count: max(size, 0))

@@ -24,6 +24,9 @@ struct Arguments {
         martlet-proxy: the data plane. Serves a configuration that `martlet compile` has written.
 
         usage: martlet-proxy --snapshot FILE [--loops N] [--admin ADDR] [--check]
+               martlet-proxy run …         in a mesh: configuration and identity from a control plane
+               martlet-proxy identity …    only an identity, for programs that speak for themselves
+               (martlet-proxy run --help and martlet-proxy identity --help say more)
 
           --snapshot FILE   the compiled configuration; read again at SIGHUP
           --loops N         event loops, 1 to 256; default: one for each processor
