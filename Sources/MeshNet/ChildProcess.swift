@@ -68,7 +68,7 @@ public struct ChildProcess: Sendable, Equatable {
     ) -> Result {
         // SAFETY: the copies are freed after the call.
         var copies: [UnsafeMutablePointer<CChar>?] = unsafe strings.map { unsafe strdup($0) } + [nil]
-        defer { for unsafecopy in unsafe copies { unsafe free(copy) } }
+        defer { unsafe copies.forEach { unsafe free($0) } }
         return unsafe body(&copies)
     }
 }

@@ -47,7 +47,8 @@ extension TLSSession {
         guard let leaf = unsafe chain.first ?? nil else { throw ProxyError("the server shows no certificate") }
         let store = OwnedStore()
         var isFound = false
-        for unsafecertificate in unsafe chain {
+        for index in 0..<(unsafe chain.count) {
+            let certificate = unsafe chain[index]
             var digest = [UInt8](repeating: 0, count: 32)
             var count: UInt32 = 32
             guard unsafe X509_digest(certificate, EVP_sha256(), &digest, &count) == 1, digest == root else { continue }

@@ -152,8 +152,8 @@ struct MeshArguments {
 
     private static func listenAddress(_ text: String) -> ListenAddress? {
         switch SocketAddress(text) {
-        case .unix(let path)?: .unix(path)
-        case let address?: .ip(address.host, address.port)
+        case .unix(let path)?: .unix(path: path)
+        case let address?: .ip(address.host, port: address.port)
         case nil: nil
         }
     }
