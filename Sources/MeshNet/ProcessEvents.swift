@@ -44,7 +44,9 @@ public final class ProcessEvents: Sendable {
 
     /// The next event; waits `milliseconds` at most, or for ever if that is negative.
     public func next(milliseconds: Int = -1) -> Event {
-        let deadline = milliseconds < 0 ? Instant.never : Clock.now().advanced(byNanoseconds: UInt64(milliseconds) * 1_000_000)
+        let deadline =
+            milliseconds < 0
+            ? Instant.never : Clock.now().advanced(byNanoseconds: UInt64(milliseconds) * 1_000_000)
         while true {
             if let number = takeSignal() { return .signal(number) }
             var ignored: UInt64 = 0
