@@ -92,7 +92,7 @@ let package = Package(
             name: "MeshProxy",
             dependencies: [
                 "MeshCore", "MeshNet", "MeshHTTP", "MeshHTTP2", "MeshTLS", "MeshModel", "MeshTraffic", "MeshTelemetry",
-                "MeshDiscovery",
+                "MeshDiscovery", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             swiftSettings: dataPlane),
         .target(
@@ -120,7 +120,7 @@ let package = Package(
 
         // Executables.
         .executableTarget(
-            name: "martlet-proxy", dependencies: ["MeshCore", "MeshModel", "MeshNet", "MeshProxy"],
+            name: "martlet-proxy", dependencies: ["MeshCore", "MeshModel", "MeshNet", "MeshDiscovery", "MeshProxy"],
             swiftSettings: dataPlane),
         .executableTarget(
             name: "martlet-control",

@@ -10,11 +10,14 @@ public struct ProxyOptions: Sendable {
     public var loops: Int
     /// Where the admin endpoint listens; nil: nowhere.
     public var admin: SocketAddress?
+    /// How the proxy stands with its control plane, for the admin endpoint; nil outside of a mesh.
+    public var control: ControlStatus?
 
     /// `loops` loops; the admin endpoint at `admin`.
-    public init(loops: Int = 1, admin: SocketAddress? = nil) {
+    public init(loops: Int = 1, admin: SocketAddress? = nil, control: ControlStatus? = nil) {
         self.loops = loops
         self.admin = admin
+        self.control = control
     }
 }
 
@@ -54,7 +57,7 @@ public final class Proxy: Sendable {
         }
         self.workers = workers
         services.loops = workers
-        admin = options.admin.map { _ in AdminListener(workers: workers) }
+        admin = options.admin.map { _ in AdminListener(workers: workers, control: options.control) }
         let snapshot = try Snapshot(model, admin: admin)
         let bound = try BoundSockets(of: snapshot, besides: [], loops: loops, admin: options.admin)
         state = Mutex(State(snapshot: snapshot, bound: bound.addresses))
@@ -110,6 +113,26 @@ public final class Proxy: Sendable {
     /// What passed between services since the start, over all loops. Waits for the loops, a second at most: of one that
     /// has not answered by then it is what it said the last time. Not for a loop's thread.
     public func traffic() -> [HopReport] { trafficBook.collect(workers, milliseconds: 1000).hopReports }
+
+    /// The ports that the model's sections are bound to, by the section's name.
+    func boundPorts() -> [String: UInt16] {
+        state.withLock { state in
+            var ports: [String: UInt16] = [:]
+            for listener in state.snapshot.listeners {
+                guard let port = state.bound[listener.key]?.first?.port else { continue }
+                for section in listener.model.sections { ports[section.name] = port }
+            }
+            return ports
+        }
+    }
+
+    /// Open connections that came over listeners which are gone, over all loops.
+    func retiredConnectionCount() -> Int {
+        let census = Census()
+        for reference in workers { reference.post { census.add($0.retiredConnectionCount) } }
+        _ = census.answers.wait(for: workers.count, seconds: 5)
+        return census.total
+    }
 
     /// Counts a change of the configuration that was refused, here or before it became a model.
     public func noteRejection() { admin?.rejected() }

@@ -283,6 +283,17 @@ final class Worker: LoopHooks {
         }
     }
 
+    /// Open connections that came over listeners which are gone.
+    var retiredConnectionCount: Int {
+        var count = 0
+        var cursor = first
+        while let link = cursor {
+            if link({ $0.isOfRetiredListener }) { count &+= 1 }
+            cursor = link { $0.next }
+        }
+        return count
+    }
+
     private func stopIfDone() {
         guard isDraining else { return }
         var cursor = first

@@ -201,6 +201,7 @@ extension ProcessFacts {
         text.sample(gauge: loopsNotAccepting)
         appendEndpoints(to: &text)
         appendConfiguration(to: &text)
+        control?.append(to: &text)
         text.family(
             "martlet_certificate_expiry_timestamp_seconds", .gauge, "When a certificate that is served ends.")
         for certificate in certificates {

@@ -163,6 +163,8 @@ public struct ProcessFacts: Sendable {
     public var isReady = true
     /// The proxy is ending its connections.
     public var isDraining = false
+    /// How the proxy stands with its control plane; nil outside of a mesh.
+    public var control: ControlFacts?
 
     /// Facts with what every process has.
     public init(version: String, startTime: UInt64) {
