@@ -10,12 +10,15 @@ PYTHON := .venv/bin/python
 # The compiler checks that targets import only what Package.swift lets them.
 SWIFTFLAGS := --explicit-target-dependency-import-check error
 RELEASE := -c release --static-swift-stdlib $(SWIFTFLAGS)
-SWIFT_SOURCES = $$(git ls-files '*.swift' | grep -v -E '\.pb\.swift$$')
+SWIFT_SOURCES = $$(git ls-files '*.swift' | grep -v -E '\.(pb|grpc)\.swift$$')
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup-demo build ## a gateway before services in Python, Node and C, with real traffic; DEMO_STAY=1 keeps it up
+demo: setup-demo build ## a whole mesh: control plane, gateway, six services with sidecars, faults; DEMO_STAY=1 keeps it up
+	@.build/release/martlet demo $(if $(filter-out 0,$(DEMO_STAY)),--stay)
+
+demo-gateway: setup-demo build ## a gateway alone before services in Python, Node and C; DEMO_STAY=1 keeps it up
 	@$(PYTHON) mesh-config/demo/run.py
 
 test: setup-test ## unit tests, release build, end-to-end tests; ends with one line of totals
@@ -28,7 +31,7 @@ e2e: setup-test ## end-to-end tests only, on BUILD=release (default) or debug; T
 	@if [ $(BUILD) = release ]; then swift build $(RELEASE); else swift build $(SWIFTFLAGS); fi
 	MARTLET_BIN=$(CURDIR)/.build/$(BUILD) $(PYTHON) -m pytest Tests/EndToEnd $(T)
 
-build: setup-build ## release build: .build/release/martlet and martlet-proxy
+build: setup-build ## release build: martlet, martlet-proxy and martlet-control in .build/release
 	swift build $(RELEASE)
 
 bench: setup-bench build ## CPU, latency and memory beside nginx, HAProxy, nghttpx and Envoy; B='--work h1' selects
@@ -44,6 +47,9 @@ asan: setup-test ## AddressSanitizer build, and the end-to-end tests on it
 
 soak: setup-test build ## MINUTES=20 of mixed load with reloads, resets, slow clients and floods; memory must stay flat
 	@MARTLET_BIN=$(CURDIR)/.build/release $(PYTHON) Tests/EndToEnd/soak.py --minutes $(MINUTES)
+
+dist: build ## .build/dist/martlet-VERSION-linux-ARCH.tar.gz: static programs, units, documentation; checked
+	@scripts/dist
 
 format: ## format the Swift sources
 	@swift format -i -p $(SWIFT_SOURCES)
@@ -63,4 +69,4 @@ setup-demo:
 setup-bench:
 	@scripts/setup build bench
 
-.PHONY: help setup demo test unit e2e build bench fuzz asan soak format lint setup-build setup-test setup-demo setup-bench
+.PHONY: help setup demo demo-gateway dist test unit e2e build bench fuzz asan soak format lint setup-build setup-test setup-demo setup-bench

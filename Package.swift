@@ -78,24 +78,34 @@ let package = Package(
             dependencies: ["MeshCore", "MeshModel", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             swiftSettings: strict),
 
+        .target(
+            name: "MeshAuthority",
+            dependencies: [
+                "MeshCore", "MeshModel", .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "X509", package: "swift-certificates"),
+            ],
+            swiftSettings: strict),
+
         // Assembly.
         .target(
             name: "MeshProxy",
             dependencies: [
                 "MeshCore", "MeshNet", "MeshHTTP", "MeshHTTP2", "MeshTLS", "MeshModel", "MeshTraffic", "MeshTelemetry",
-                "MeshDiscovery",
+                "MeshDiscovery", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             swiftSettings: dataPlane),
         .target(
             name: "MeshControl",
             dependencies: [
-                "MeshCore", "MeshModel", "MeshGatewayAPI", "MeshDiscovery",
+                "MeshCore", "MeshNet", "MeshModel", "MeshGatewayAPI", "MeshDiscovery", "MeshAuthority",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
                 .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -110,12 +120,12 @@ let package = Package(
 
         // Executables.
         .executableTarget(
-            name: "martlet-proxy", dependencies: ["MeshCore", "MeshModel", "MeshNet", "MeshProxy"],
+            name: "martlet-proxy", dependencies: ["MeshCore", "MeshModel", "MeshNet", "MeshDiscovery", "MeshProxy"],
             swiftSettings: dataPlane),
         .executableTarget(
             name: "martlet-control",
             dependencies: [
-                "MeshCore", "MeshModel", "MeshControl",
+                "MeshCore", "MeshNet", "MeshModel", "MeshControl",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -125,7 +135,7 @@ let package = Package(
             name: "martlet",
             dependencies: [
                 "MeshCore", "MeshNet", "MeshHTTP", "MeshTLS", "MeshModel", "MeshTraffic", "MeshTelemetry",
-                "MeshGatewayAPI", "MeshProxy", "MeshDiscovery",
+                "MeshGatewayAPI", "MeshProxy", "MeshDiscovery", "MeshAuthority", "MeshControl",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -162,9 +172,17 @@ let package = Package(
         .testTarget(
             name: "MeshControlTests",
             dependencies: [
-                "MeshCore", "MeshModel", "MeshGatewayAPI", "MeshDiscovery", "MeshControl",
+                "MeshCore", "MeshModel", "MeshGatewayAPI", "MeshDiscovery", "MeshAuthority", "MeshControl",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "X509", package: "swift-certificates"),
             ],
             swiftSettings: strict),

@@ -58,6 +58,8 @@ def measure(work, peer, site, count):
             return load.idle(work, process, site)
         if work.name == "adopt":
             return load.adoption(process)
+        if work.name.startswith("pair-p"):
+            return load.added_latency(work, process, count, site)
         return load.cost(work, process, count, site)
     finally:
         end(process)

@@ -9,12 +9,13 @@ import resource
 import signal
 import socket
 import ssl
+import statistics
 import subprocess
 import sys
 import time
 
 from .processes import cpu_seconds, resident_kib
-from .site import FRONT, ROUTES
+from .site import FRONT, H1, ROUTES
 
 IDLE_CONNECTIONS = 2000
 HOST = "localhost"
@@ -85,7 +86,7 @@ def requests(work, count, site):
     """Sends about count requests of work; (good, failed, mean latency)."""
     total = max(int(count * work.scale), 200)
     match work.name:
-        case "h1" | "h1-h2" | "loops-h1" | "policies-h1":
+        case "h1" | "h1-h2" | "pair" | "loops-h1" | "policies-h1":
             return h2load("--h1", "-c32", f"-n{total}", *urls("1k"))
         case "h2" | "h2-h1" | "loops-h2" | "policies-h2":
             return h2load("-c8", "-m10", f"-n{total}", *urls("1k"))
@@ -111,6 +112,32 @@ def cost(work, process, count, site):
     if not good:
         raise RuntimeError("no request succeeded")
     return Sample(used * 1e6 / good, failed, latency, resident_kib(process) / 1024)
+
+
+def percentiles(port, count, log):
+    """(median, 99th percentile) in µs of count requests, one at a time on one connection to port."""
+    urls_ = [f"http://127.0.0.1:{port}/{route}/1k" for route in ROUTES]
+    log.unlink(missing_ok=True)
+    subprocess.run(["taskset", "-c", "1", "h2load", "--h1", "-c1", f"-n{count}", f"--log-file={log}", *urls_],
+                   capture_output=True, check=True)
+    rows = [line.split() for line in log.read_text().splitlines()]
+    # 0: a status line without a reason phrase, which h2load does not understand.
+    times = sorted(int(microseconds) for _, status, microseconds in rows if status in ("200", "0"))
+    if len(times) < count:
+        raise RuntimeError(f"{count - len(times)} of {count} requests failed")
+    return times[len(times) // 2], times[len(times) * 99 // 100]
+
+
+def added_latency(work, process, count, site):
+    """What the proxies add to a percentile of the latency, in µs: with them, less without them, in turns."""
+    log, which, turns = site.dir / "h2load.log", {"pair-p50": 0, "pair-p99": 1}[work.name], 5
+    count = max(count // 20, 500)
+    percentiles(FRONT, count, log)
+    differences = []
+    for _ in range(turns):
+        direct = percentiles(H1, count, log)
+        differences.append(percentiles(FRONT, count, log)[which] - direct[which])
+    return Sample(statistics.median(differences), rss_mib=resident_kib(process) / 1024)
 
 
 def exchange_h1(connection, host=HOST):

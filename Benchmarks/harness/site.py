@@ -10,6 +10,7 @@ from .processes import end, require_free, spawn, wait_for_port
 # BENCH_PORTS moves all ports, for a machine where two people measure; the prototype then sits out.
 BASE = int(os.environ.get("BENCH_PORTS", 9000))
 FRONT, ADMIN = BASE + 100, BASE + 109  # where the measured proxy listens
+MIDDLE = BASE + 101  # the hop between the two proxies of a pair
 H1, H2C, H2TLS = BASE + 1, BASE + 2, BASE + 3  # backends
 ROUTES = [f"r{number:02d}" for number in range(20)]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -26,7 +27,7 @@ class Site:
     """One work directory with running backends; `with Site() as site`."""
 
     def __init__(self):
-        require_free([FRONT, ADMIN, H1, H2C, H2TLS])
+        require_free([FRONT, MIDDLE, ADMIN, H1, H2C, H2TLS])
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="martlet-bench-"))
         self.dir.chmod(0o755)
         self.log = str(self.dir / "log")

@@ -32,6 +32,11 @@ class Work:
     only: tuple = ()  # peers that it is about; all where empty
 
     @property
+    def is_pair(self):
+        """Whether there are two proxies, one beside the client and one beside the service."""
+        return self.name.startswith("pair")
+
+    @property
     def has_policies(self):
         """Whether retry, limits, outlier detection and active health checks are on."""
         return self.name.startswith("policies")
@@ -40,6 +45,8 @@ class Work:
 ENVOY = Bar(1 / 3, ("envoy",))
 CPU_PER_HANDSHAKE = "µs CPU/handshake"
 KIB = "KiB/connection"
+PAIR = "two sidecars: HTTP/1.1 → mutual TLS, HTTP/2 → HTTP/1.1, 1 KiB"
+PAIR_PEERS = ("martlet", "haproxy", "nghttpx", "envoy")
 POLICIES = "retry, limits, outlier detection and health checks on"
 POLICY_PEERS = ("martlet", "martlet-off", "haproxy", "envoy")
 
@@ -51,6 +58,9 @@ WORKS = {work.name: work for work in (
     Work("h2-h1", "h2c → HTTP/1.1, 1 KiB", "h2c", "h1", (Bar(0.85, ("haproxy", "nghttpx")), ENVOY)),
     Work("h1-h2", "HTTP/1.1 → h2c, 1 KiB", "h1", "h2c", (Bar(0.85, ("haproxy", "nghttpx")), ENVOY)),
     Work("tls", "h2 over TLS 1.3 → h2 over TLS 1.3, verified, 1 KiB", "tls", "h2tls", (Bar(0.9, FOUR), ENVOY), scale=2),
+    Work("pair", PAIR, "h1", "h1", (Bar(0.85, ("haproxy", "nghttpx")), ENVOY), only=PAIR_PEERS),
+    Work("pair-p50", "the same, 1 connection: added to the median", "h1", "h1", unit="µs", only=PAIR_PEERS),
+    Work("pair-p99", "the same: added to the 99th percentile", "h1", "h1", unit="µs", only=PAIR_PEERS),
     Work("full", "TLS 1.3 full handshake and one request", "tls", "h1", (Bar(1.0, FOUR),), CPU_PER_HANDSHAKE,
          scale=1 / 30),
     Work("resumed", "TLS 1.3 resumed handshake and one request", "tls", "h1", (Bar(1.0, FOUR),), CPU_PER_HANDSHAKE,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -88,3 +89,41 @@ static inline int linux_drop_clean_pages(struct linux_object *object, size_t siz
     return 0;
 }
 static inline void linux_drop_startup_pages(void) { dl_iterate_phdr(linux_drop_clean_pages, NULL); }
+
+extern int execvpe(const char *file, char *const argv[], char *const envp[]);
+extern int pipe2(int ends[2], int flags);
+
+/// Runs `argv` as a child: in a process group of its own, with no signal blocked and none ignored. It is told to end
+/// (SIGTERM) if the calling thread goes. Its process id, or the error number negated: also where the program cannot be
+/// run.
+static inline int linux_spawn(char *const argv[], char *const envp[]) {
+    int ends[2];
+    if (pipe2(ends, 02000000 /* O_CLOEXEC */) != 0) return -errno;
+    const pid_t parent = getpid();
+    const pid_t child = fork();
+    if (child == 0) {
+        // Only calls that are safe between fork and exec in a process with threads (signal-safety(7)).
+        int code;
+        sigset_t none;
+        setpgid(0, 0);
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != parent) _exit(127);
+        for (int number = 1; number < 32; number++)
+            if (number != SIGKILL && number != SIGSTOP) signal(number, SIG_DFL);
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, 0);
+        execvpe(argv[0], argv, envp);
+        code = errno;
+        if (write(ends[1], &code, sizeof code) < 0) _exit(126);
+        _exit(127);
+    }
+    const int failed = errno;
+    close(ends[1]);
+    if (child < 0) { close(ends[0]); return -failed; }
+    int code = 0;
+    ssize_t count;
+    do count = read(ends[0], &code, sizeof code); while (count < 0 && errno == EINTR);
+    close(ends[0]);
+    setpgid(child, child);
+    return count == (ssize_t)sizeof code ? -code : child;
+}

@@ -112,3 +112,36 @@ static inline unsigned char *mesh_scratch(void) {
     static _Thread_local unsigned char scratch[16384];
     return scratch;
 }
+
+static inline EVP_PKEY *mesh_generate_p256(void) { return EVP_EC_gen("P-256"); }
+
+/* Adds subject alternative names, in the form of x509v3_config(5), to a signing request. */
+static inline int mesh_request_add_names(X509_REQ *request, const char *names) {
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names);
+    STACK_OF(X509_EXTENSION) *all = sk_X509_EXTENSION_new_null();
+    int result = extension && all && sk_X509_EXTENSION_push(all, extension) > 0 && X509_REQ_add_extensions(request, all);
+    sk_X509_EXTENSION_free(all);
+    X509_EXTENSION_free(extension);
+    return result;
+}
+
+static inline int mesh_certificates_count(const STACK_OF(X509) *list) { return list ? sk_X509_num(list) : 0; }
+static inline X509 *mesh_certificates_get(const STACK_OF(X509) *list, int index) { return sk_X509_value(list, index); }
+
+/* X509_V_OK if `leaf` leads to a certificate of `store`, by way of some of `issuers`; else why not. */
+static inline int mesh_verify(X509_STORE *store, X509 *leaf, X509 *const *issuers, int count, int purpose,
+                              unsigned long flags) {
+    int result = X509_V_ERR_OUT_OF_MEM;
+    STACK_OF(X509) *list = sk_X509_new_null();
+    X509_STORE_CTX *verification = X509_STORE_CTX_new();
+    int ready = list && verification;
+    for (int index = 0; ready && index < count; index++) ready = sk_X509_push(list, issuers[index]) > 0;
+    if (ready && X509_STORE_CTX_init(verification, store, leaf, list)) {
+        if (purpose) X509_STORE_CTX_set_purpose(verification, purpose);
+        X509_STORE_CTX_set_flags(verification, flags);
+        result = X509_verify_cert(verification) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(verification);
+    }
+    X509_STORE_CTX_free(verification);
+    sk_X509_free(list);
+    return result;
+}

@@ -127,6 +127,10 @@ public enum Reason: String, CaseIterable, Sendable {
     case sniNotFound = "sni_not_found"
     /// The connection does not start with a valid PROXY protocol header.
     case proxyProtocolMalformed = "proxy_protocol_malformed"
+    /// The listener is for redirected connections, and this one was made to it directly.
+    case notRedirected = "not_redirected"
+    /// The connection was redirected from an address that nobody here knows.
+    case destinationUnknown = "destination_unknown"
     /// The connection was idle for longer than the limit.
     case connectionIdle = "connection_idle"
     /// The listener has as many connections as it may.
@@ -172,8 +176,8 @@ public enum Reason: String, CaseIterable, Sendable {
         case .upstreamClosed, .upstreamReset, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .upgradeRefused: 502
         case .downstreamClosed, .downstreamReset: 499
         case .clearTextRefused, .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout, .sniNotFound,
-            .proxyProtocolMalformed, .connectionIdle, .connectionLimit, .http2ProtocolError, .http2ResetFlood,
-            .http2GlitchFlood, .http2ControlFlood, .http2OutputOverflow:
+            .proxyProtocolMalformed, .notRedirected, .destinationUnknown, .connectionIdle, .connectionLimit,
+            .http2ProtocolError, .http2ResetFlood, .http2GlitchFlood, .http2ControlFlood, .http2OutputOverflow:
             0
         }
     }
@@ -190,8 +194,9 @@ public enum Reason: String, CaseIterable, Sendable {
         case .misdirectedRequest: 5
         case .accessDenied: 7
         case .redirected, .corsPreflight, .clearTextRefused, .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout,
-            .sniNotFound, .proxyProtocolMalformed, .connectionIdle, .connectionLimit, .http2ProtocolError,
-            .http2ResetFlood, .http2GlitchFlood, .http2ControlFlood, .http2OutputOverflow:
+            .sniNotFound, .proxyProtocolMalformed, .notRedirected, .destinationUnknown, .connectionIdle,
+            .connectionLimit, .http2ProtocolError, .http2ResetFlood, .http2GlitchFlood, .http2ControlFlood,
+            .http2OutputOverflow:
             0
         case .backendNotConfigured, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .internalError: 13
         // GRPCRoute: a reference that is not valid is UNAVAILABLE.
@@ -332,6 +337,10 @@ public enum Reason: String, CaseIterable, Sendable {
             "No listener or route serves the server name."
         case .proxyProtocolMalformed:
             "The connection does not start with a valid PROXY protocol header."
+        case .notRedirected:
+            "The listener is for redirected connections, and this one was made to it directly."
+        case .destinationUnknown:
+            "The connection was redirected from an address that nobody here knows."
         case .connectionIdle:
             "The connection was idle for longer than the limit."
         case .connectionLimit:

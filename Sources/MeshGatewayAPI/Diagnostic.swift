@@ -63,6 +63,7 @@ final class Report {
 
     /// The configuration cannot be used because of `message` at `place`.
     func error(_ message: String, at place: Place, remedy: String = "") {
+        hasErrors = true
         add(Diagnostic(severity: .error, place: place, message: message, remedy: remedy))
     }
 
@@ -71,15 +72,17 @@ final class Report {
         add(Diagnostic(severity: .warning, place: place, message: message, remedy: remedy))
     }
 
-    /// True if anything makes the configuration unusable.
-    var hasErrors: Bool { diagnostics.contains { $0.severity == .error } }
+    /// True if anything makes the configuration unusable, also if it is too much to be kept.
+    private(set) var hasErrors = false
 
     /// Everything, by file, line and column.
     func sorted() -> [Diagnostic] {
         var result = Self.sorted(diagnostics)
         if dropped > 0, let last = result.last {
             result.append(
-                Diagnostic(severity: .error, place: last.place, message: "\(dropped) more problems are not shown"))
+                Diagnostic(
+                    severity: hasErrors ? .error : .warning, place: last.place,
+                    message: "\(dropped) more problems are not shown"))
         }
         return result
     }

@@ -1,6 +1,7 @@
 /// One socket that is listened on, with the Gateway listeners ("sections") that share it.
 public struct Listener: Sendable, Equatable {
-    /// Where it listens; unique in a model.
+    /// Where it listens; unique in a model, unless its port is 0: then the system chooses one, and keeps it while there
+    /// is a listener on the same host whose first section has the same name.
     public var address: ListenAddress
     /// How far its clients are trusted.
     public var role: Role
@@ -141,7 +142,8 @@ public struct Section: Sendable, Equatable {
     /// A section of these parts.
     public init(
         name: String, hostname: Hostname = .any, protocol: SectionProtocol, tls: ServerTLS? = nil,
-        mesh: MTLSMode? = nil, access: AccessRules? = nil, routes: [Route] = [], streamRoutes: [StreamRoute] = [], origin: Origin? = nil
+        mesh: MTLSMode? = nil, access: AccessRules? = nil, routes: [Route] = [], streamRoutes: [StreamRoute] = [],
+        origin: Origin? = nil
     ) {
         self.name = name
         self.hostname = hostname

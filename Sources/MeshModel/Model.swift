@@ -7,7 +7,7 @@ public struct Model: Sendable, Equatable {
     public var revision: String
     /// What concerns the whole proxy.
     public var settings: ProxySettings
-    /// The sockets that are listened on, each address once.
+    /// The sockets that are listened on, each address once, those of port 0 aside.
     public var listeners: [Listener]
     /// What routes refer to, by unique name.
     public var backends: [Backend]

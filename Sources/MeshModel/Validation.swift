@@ -30,8 +30,9 @@ struct ModelCheck {
 
     mutating func run(_ model: Model) {
         expect(backends.count == model.backends.count, "two backends have the same name")
-        expect(
-            Set(model.listeners.map(\.address)).count == model.listeners.count, "two listeners have the same address")
+        // Port 0 is chosen by the system, for each listener another one.
+        let addresses = model.listeners.map(\.address).filter { $0.port != 0 }
+        expect(Set(addresses).count == addresses.count, "two listeners have the same address")
         let names = model.listeners.flatMap { $0.sections.map(\.name) }
         expect(Set(names).count == names.count, "two sections have the same name")
         duration(model.settings.drainTimeout, "drain timeout")
@@ -82,12 +83,33 @@ struct ModelCheck {
         if case .unix(let path) = listener.address { unixPath(path, place) }
         expect(listener.trustedHops >= 0, "\(place): trustedHops is negative")
         limits(listener.limits, place)
+        if let destinations = listener.originalDestination {
+            return self.destinations(destinations, of: listener, place)
+        }
         let kinds = Set(listener.sections.map { $0.protocol == .https ? SectionProtocol.tls : $0.protocol })
         expect(kinds.count <= 1, "\(place): sections of clear text HTTP, TLS and TCP cannot share one socket")
         expect(!kinds.contains(.tcp) || listener.sections.count == 1, "\(place): TCP cannot share its socket")
         let hostnames = Set(listener.sections.map(\.hostname))
         expect(hostnames.count == listener.sections.count, "\(place): two sections have the same hostname")
         for section in listener.sections { self.section(section) }
+    }
+
+    private mutating func destinations(
+        _ destinations: OriginalDestination, of listener: Listener, _ place: String
+    ) {
+        if case .unix = listener.address { expect(false, "\(place): connections to a unix socket are not redirected") }
+        expect(!listener.proxyProtocol, "\(place): redirected connections have no PROXY header")
+        let names = Set(listener.sections.map(\.name))
+        for entry in destinations.entries {
+            expect(names.contains(entry.section), "\(place): no section '\(entry.section)' for port \(entry.port)")
+            expect(entry.port > 0, "\(place): a destination of section '\(entry.section)' has port 0")
+        }
+        for section in listener.sections {
+            expect(
+                section.protocol == .http || section.protocol == .tcp,
+                "\(place): section '\(section.name)' for redirected connections is neither HTTP nor TCP")
+            self.section(section)
+        }
     }
 
     private mutating func limits(_ limits: ListenerLimits, _ place: String) {

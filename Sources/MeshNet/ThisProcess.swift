@@ -40,6 +40,9 @@ public enum ThisProcess {
     /// with the first requests. Costs a page fault for each part that is used again, so call it once, when all is up.
     public static func releaseStartupPages() { linux_drop_startup_pages() }
 
+    /// Lets the calling thread sleep. For threads that serve nobody.
+    public static func pause(milliseconds: UInt32) { _ = usleep(milliseconds &* 1000) }
+
     private static func contents(_ path: String) -> [UInt8] {
         let fd = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard fd >= 0 else { return [] }

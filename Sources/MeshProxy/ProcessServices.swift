@@ -9,6 +9,13 @@ final class ProcessServices: Sendable {
     let drained = Tally()
     private let writer = Mutex<LogWriter?>(nil)
     private let workers = Mutex<[WorkerReference]>([])
+    private let availability = Mutex<(@Sendable (String) -> Void)?>(nil)
+
+    /// Is told the name of a backend when an endpoint of it has become available or unavailable, on the loop that found
+    /// out.
+    func observeAvailability(_ body: (@Sendable (String) -> Void)?) { availability.withLock { $0 = body } }
+
+    func availabilityChanged(_ backend: String) { availability.withLock { $0 }?(backend) }
 
     /// All loops; set once, before they run.
     var loops: [WorkerReference] {

@@ -1,6 +1,7 @@
 import MeshCore
 import MeshModel
 import MeshNet
+import MeshTelemetry
 import Synchronization
 
 /// How the data plane runs, beside what it serves.
@@ -9,11 +10,14 @@ public struct ProxyOptions: Sendable {
     public var loops: Int
     /// Where the admin endpoint listens; nil: nowhere.
     public var admin: SocketAddress?
+    /// How the proxy stands with its control plane, for the admin endpoint; nil outside of a mesh.
+    public var control: ControlStatus?
 
     /// `loops` loops; the admin endpoint at `admin`.
-    public init(loops: Int = 1, admin: SocketAddress? = nil) {
+    public init(loops: Int = 1, admin: SocketAddress? = nil, control: ControlStatus? = nil) {
         self.loops = loops
         self.admin = admin
+        self.control = control
     }
 }
 
@@ -23,6 +27,7 @@ public final class Proxy: Sendable {
     private let services: ProcessServices
     private let admin: AdminListener?
     private let loops: Int
+    private let trafficBook = TrafficBook()
     private let state: Mutex<State>
 
     private struct State {
@@ -52,7 +57,7 @@ public final class Proxy: Sendable {
         }
         self.workers = workers
         services.loops = workers
-        admin = options.admin.map { _ in AdminListener(workers: workers) }
+        admin = options.admin.map { _ in AdminListener(workers: workers, control: options.control) }
         let snapshot = try Snapshot(model, admin: admin)
         let bound = try BoundSockets(of: snapshot, besides: [], loops: loops, admin: options.admin)
         state = Mutex(State(snapshot: snapshot, bound: bound.addresses))
@@ -83,10 +88,58 @@ public final class Proxy: Sendable {
         admin?.adopted(snapshot)
     }
 
+    /// Where the listener of the section called `name` is bound, ports of 0 filled in; nil if there is none. Of several
+    /// addresses the IPv4 one: they have one port.
+    public func boundAddress(ofSection name: String) -> SocketAddress? {
+        state.withLock { state in
+            let listener = state.snapshot.listeners.first { $0.sections.contains { $0.name == name } }
+            return listener.flatMap { state.bound[$0.key]?.first }
+        }
+    }
+
+    /// Whether the backend called `name` is ready: it has no health check, or an endpoint that passed it. Before the
+    /// first probe has ended it is not. `reason` is for people: what the latest probe found.
+    public func readiness(of name: String) -> (ready: Bool, reason: String) {
+        let share = state.withLock { state in state.snapshot.backends.first { $0.name == name }?.share }
+        guard let readiness = share?.readiness else { return (false, "there is no backend \(name)") }
+        return (readiness.isReady, readiness.reason)
+    }
+
+    /// Calls `body` with the name of a backend each time that an endpoint of it has become available or unavailable, or
+    /// was probed for the first time; nil: no more. It is called on a loop, which must not wait: ask
+    /// ``readiness(of:)`` on another thread.
+    public func onAvailabilityChange(_ body: (@Sendable (String) -> Void)?) { services.observeAvailability(body) }
+
+    /// What passed between services since the start, over all loops. Waits for the loops, a second at most: of one that
+    /// has not answered by then it is what it said the last time. Not for a loop's thread.
+    public func traffic() -> [HopReport] { trafficBook.collect(workers, milliseconds: 1000).hopReports }
+
+    /// The ports that the model's sections are bound to, by the section's name.
+    func boundPorts() -> [String: UInt16] {
+        state.withLock { state in
+            var ports: [String: UInt16] = [:]
+            for listener in state.snapshot.listeners {
+                guard let port = state.bound[listener.key]?.first?.port else { continue }
+                for section in listener.model.sections { ports[section.name] = port }
+            }
+            return ports
+        }
+    }
+
+    /// Open connections that came over listeners which are gone, over all loops.
+    func retiredConnectionCount() -> Int {
+        let census = Census()
+        for reference in workers { reference.post { census.add($0.retiredConnectionCount) } }
+        _ = census.answers.wait(for: workers.count, seconds: 5)
+        return census.total
+    }
+
     /// Counts a change of the configuration that was refused, here or before it became a model.
     public func noteRejection() { admin?.rejected() }
 
-    private func beginDraining() {
+    /// Fails readiness, stops accepting and ends idle connections, without waiting: what is in flight goes on. Nothing if
+    /// that was said before.
+    public func beginDraining() {
         admin?.beginDraining()
         for reference in workers { reference.post { $0.drain() } }
     }
@@ -136,13 +189,37 @@ private struct BoundSockets {
                     if case .unix(let path) = admin { Socket.restrictToOwner(path) }
                     continue
                 }
-                for address in try Self.addresses(of: listener.model) {
-                    addresses[listener.key, default: []].append(try bind(address, listener: index, loops: loops))
-                }
+                addresses[listener.key] = try bindAll(Self.addresses(of: listener.model), listener: index, loops: loops)
             }
         } catch {
             for opened in sockets.joined() { Socket.close(opened.fd) }
             throw error
+        }
+    }
+
+    /// Binds all addresses of a listener. Where the system chooses the port, it is the same one for all of them.
+    private mutating func bindAll(
+        _ wanted: [SocketAddress], listener: Int, loops: Int
+    ) throws(ProxyError) -> [SocketAddress] {
+        var tries = 0
+        while true {
+            let opened = sockets
+            var bound: [SocketAddress] = []
+            do throws(ProxyError) {
+                for address in wanted {
+                    let address = address.port == 0 ? address.withPort(bound.first?.port ?? 0) : address
+                    bound.append(try bind(address, listener: listener, loops: loops))
+                }
+                return bound
+            } catch {
+                // Another has the port on IPv6 that is free on IPv4.
+                tries += 1
+                guard wanted.count > 1, wanted[0].port == 0, tries < 8 else { throw error }
+                for (loop, all) in sockets.enumerated() {
+                    for socket in all.dropFirst(opened[loop].count) { Socket.close(socket.fd) }
+                }
+                sockets = opened
+            }
         }
     }
 

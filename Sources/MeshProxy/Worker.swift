@@ -34,6 +34,8 @@ final class Worker: LoopHooks {
     private var origins: [OriginKey: DownstreamOrigin] = [:]
     private var endpointsInUse: [EndpointPool] = []
     private var names: Resolver?
+    /// Ways to where redirected connections were going that no backend knows.
+    private(set) lazy var passthrough = PassthroughPools(self)
     /// Accepted and still open, linked through the connections.
     private var first: Link<Connection>?
     private(set) var downstreamCount = 0
@@ -169,7 +171,8 @@ final class Worker: LoopHooks {
             return pool
         }
         for pool in old.values { pool.retire() }
-        let configuration = LoopConfiguration(snapshot, backends: backends, metrics: metrics)
+        let configuration = LoopConfiguration(
+            snapshot, backends: backends, metrics: metrics, previous: self.configuration)
         self.configuration = configuration
         monitor.adopt(snapshot)
         logWriter = snapshot.logFormat.isOff ? nil : process.logWriter()
@@ -278,6 +281,17 @@ final class Worker: LoopHooks {
                 return next
             }
         }
+    }
+
+    /// Open connections that came over listeners which are gone.
+    var retiredConnectionCount: Int {
+        var count = 0
+        var cursor = first
+        while let link = cursor {
+            if link({ $0.isOfRetiredListener }) { count &+= 1 }
+            cursor = link { $0.next }
+        }
+        return count
     }
 
     private func stopIfDone() {

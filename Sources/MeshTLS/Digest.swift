@@ -32,3 +32,32 @@ public enum Base64 {
         return text
     }
 }
+
+extension Base64 {
+    /// The bytes that `text` stands for, in the alphabet for URLs (RFC 4648 §5), with or without padding; nil if it
+    /// is none.
+    public static func decodeURL(_ text: String) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        var (group, bits): (UInt32, UInt32) = (0, 0)
+        var symbols = Array(text.utf8)
+        while symbols.last == UInt8(ascii: "=") { symbols.removeLast() }
+        for byte in symbols {
+            let value: UInt8
+            switch byte {
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"): value = byte &- 65
+            case UInt8(ascii: "a")...UInt8(ascii: "z"): value = byte &- 71
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = byte &+ 4
+            case UInt8(ascii: "-"), UInt8(ascii: "+"): value = 62
+            case UInt8(ascii: "_"), UInt8(ascii: "/"): value = 63
+            default: return nil
+            }
+            group = (group << 6 | UInt32(value)) & 0xFFFF
+            bits += 6
+            if bits >= 8 {
+                bits -= 8
+                bytes.append(UInt8(truncatingIfNeeded: group >> bits))
+            }
+        }
+        return bits < 6 ? bytes : nil
+    }
+}

@@ -35,7 +35,7 @@ public final class TLSSession {
     /// True once the transport gave its last byte.
     private(set) var inputEnded = false
 
-    private let ssl: OpaquePointer
+    let ssl: OpaquePointer
     private var input = SliceQueue()
     private var sink: UnsafeMutablePointer<OutputQueue>?
     /// What the last read gave beyond bytes: reported by the next one.

@@ -61,6 +61,11 @@ public struct ExchangeRecord: ~Copyable {
     /// Body bytes to the client, without framing; of a TCP connection or upgrade all bytes.
     public var responseBytes: UInt64 = 0
 
+    /// The hop that it was (``LoopMetrics/hopSlot(_:)``); negative: none, or nobody asks.
+    public var hopSlot = -1
+    /// Its other side (``LoopMetrics/hopSide(_:isMTLS:)``).
+    public var hopSide = 0
+
     // MARK: What is logged only
 
     /// Log: nanoseconds since 1970-01-01 UTC at ``started``.

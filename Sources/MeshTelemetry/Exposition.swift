@@ -13,6 +13,7 @@ extension MetricsSnapshot {
         appendRoutes(to: &text)
         appendListeners(to: &text)
         appendBackends(to: &text)
+        appendHops(to: &text)
         appendPolicies(to: &text)
         appendEvents(to: &text)
         facts.append(to: &text)
@@ -45,13 +46,7 @@ extension MetricsSnapshot {
         if outcome == .other { status.put("other") } else { status.put(decimal: UInt64(outcome.status)) }
         labels.add("status", status)
         labels.add("reason", outcome.reason.map { Array($0.rawValue.utf8) } ?? [])
-        var grpc: [UInt8] = []
-        if outcome.grpcStatus > 17 {
-            grpc.put("other")
-        } else if outcome.grpcStatus > 0 {
-            grpc.put(decimal: UInt64(outcome.grpcStatus - 1))
-        }
-        labels.add("grpc_status", grpc)
+        labels.add("grpc_status", outcome.grpcText)
         return labels
     }
 
@@ -206,6 +201,7 @@ extension ProcessFacts {
         text.sample(gauge: loopsNotAccepting)
         appendEndpoints(to: &text)
         appendConfiguration(to: &text)
+        control?.append(to: &text)
         text.family(
             "martlet_certificate_expiry_timestamp_seconds", .gauge, "When a certificate that is served ends.")
         for certificate in certificates {

@@ -32,6 +32,8 @@ public final class LoopMetrics {
     private var routes = SlotTable<RouteLabels, RouteCounters>()
     private var listeners = SlotTable<[UInt8], ListenerCounters>()
     private var backends = SlotTable<[UInt8], BackendCounters>()
+    private var hops = SlotTable<HopLabels, HopRow>()
+    private var hopSides = HopSides()
     private var policies = SlotTable<[UInt8], AccessCounters>()
     private var answers = Tally<Reason>()
     private var downstream = HTTP2Counters()
@@ -56,6 +58,20 @@ public final class LoopMetrics {
     /// The counters of the backend called `name`; the same name gets the same slot again.
     public func backendSlot(_ name: String) -> Int { backends.slot(Array(name.utf8)) }
 
+    /// The counters of these hops, to be told apart by their side. The same labels get the same slot again.
+    public func hopSlot(_ labels: HopLabels) -> Int { hops.slot(labels) }
+
+    /// The number of a side of hops, for good: inbound the service of the peer, outbound the version of the endpoint.
+    /// Empty: unknown. At most 4096 are told apart, 512 of them for one slot; the others are called "other".
+    public func hopSide(_ text: String, isMTLS: Bool) -> Int { hopSides.number(text, isMTLS: isMTLS) }
+
+    /// As good as asking for the labels of these slots of ``slot(listener:route:backend:)`` again; negative ones are
+    /// none.
+    public func keepSlots(_ slots: [Int]) { routes.keep(slots) }
+
+    /// As good as asking for the labels of these slots of ``hopSlot(_:)`` again; negative ones are none.
+    public func keepHopSlots(_ slots: [Int]) { hops.keep(slots) }
+
     /// Said after all slots of a configuration were asked for. What older configurations had and this one has not
     /// stays exposed, unless it is more than 1024 of a kind: then it is forgotten, so that memory stays bounded
     /// however often names change. Slots that are held go on being valid.
@@ -63,6 +79,7 @@ public final class LoopMetrics {
         routes.endRound()
         listeners.endRound()
         backends.endRound()
+        hops.endRound()
         policies.endRound()
     }
 
@@ -113,6 +130,7 @@ public final class LoopMetrics {
     /// An exchange is over. Called once for each that was started.
     public func exchangeFinished(_ record: borrowing ExchangeRecord) {
         if record.slot >= 0 { routes[record.slot].add(record) }
+        if record.hopSlot >= 0 { hops[record.hopSlot].add(record) }
         if record.listener >= 0 { listeners[record.listener].finish(record.version) }
         if let reason = record.reason { answers.add(reason) }
     }
@@ -200,6 +218,8 @@ public final class LoopMetrics {
         MetricsSnapshot(
             routeLabels: routes.labels, routes: routes.pages, listenerNames: listeners.labels,
             listeners: listeners.pages, backendNames: backends.labels, backends: backends.pages,
-            policyNames: policies.labels, policies: policies.pages, answers: answers, downstream: downstream, upstream: upstream, droppedLines: droppedLines)
+            policyNames: policies.labels, policies: policies.pages,
+            hops: HopSnapshot(rows: hops.labels, pages: hops.pages, sides: hopSides.sides), answers: answers,
+            downstream: downstream, upstream: upstream, droppedLines: droppedLines)
     }
 }

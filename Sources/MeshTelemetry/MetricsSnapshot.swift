@@ -10,6 +10,7 @@ public struct MetricsSnapshot: Sendable {
     private(set) var listeners: [[ListenerCounters]]
     private(set) var backendNames: [[UInt8]]
     private(set) var backends: [[BackendCounters]]
+    private(set) var hops: HopSnapshot
     private(set) var policyNames: [[UInt8]]
     private(set) var policies: [[AccessCounters]]
     private(set) var answers: Tally<Reason>
@@ -26,6 +27,7 @@ public struct MetricsSnapshot: Sendable {
         var answers = Tally<Reason>()
         var (downstream, upstream) = (HTTP2Counters(), HTTP2Counters())
         var droppedLines: UInt64 = 0
+        var hops = HopSnapshot()
         for part in parts {
             for (labels, counters) in zip(part.routeLabels, part.routes.joined()) {
                 routes[labels, default: RouteCounters()].merge(counters)
@@ -36,6 +38,7 @@ public struct MetricsSnapshot: Sendable {
             for (name, counters) in zip(part.backendNames, part.backends.joined()) {
                 backends[name, default: BackendCounters()].merge(counters)
             }
+            hops.merge(part.hops)
             for (name, counters) in zip(part.policyNames, part.policies.joined()) {
                 policies[name, default: AccessCounters()].merge(counters)
             }
@@ -51,7 +54,7 @@ public struct MetricsSnapshot: Sendable {
         return MetricsSnapshot(
             routeLabels: routeLabels, routes: [routeLabels.map { routes[$0]! }], listenerNames: listenerNames,
             listeners: [listenerNames.map { listeners[$0]! }], backendNames: backendNames,
-            backends: [backendNames.map { backends[$0]! }], policyNames: policyNames,
+            backends: [backendNames.map { backends[$0]! }], hops: hops, policyNames: policyNames,
             policies: [policyNames.map { policies[$0]! }], answers: answers, downstream: downstream, upstream: upstream,
             droppedLines: droppedLines)
     }
@@ -160,6 +163,8 @@ public struct ProcessFacts: Sendable {
     public var isReady = true
     /// The proxy is ending its connections.
     public var isDraining = false
+    /// How the proxy stands with its control plane; nil outside of a mesh.
+    public var control: ControlFacts?
 
     /// Facts with what every process has.
     public init(version: String, startTime: UInt64) {

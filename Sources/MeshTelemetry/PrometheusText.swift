@@ -72,6 +72,23 @@ struct PrometheusText {
         bytes.append(UInt8(ascii: "\n"))
     }
 
+    /// The buckets, sum and count of a histogram whose own buckets are those of `limits`, and one for the rest.
+    mutating func samples(_ labels: Labels, limits: [StaticString], _ counts: [UInt64], _ nanoseconds: UInt64) {
+        var total: UInt64 = 0
+        for (limit, count) in zip(limits, counts) {
+            total &+= count
+            bucket(labels, limit, total)
+        }
+        total = counts.reduce(0, &+)
+        bucket(labels, "+Inf", total)
+        start(labels, suffix: "_sum")
+        bytes.put(seconds: nanoseconds)
+        bytes.append(UInt8(ascii: "\n"))
+        start(labels, suffix: "_count")
+        bytes.put(decimal: total)
+        bytes.append(UInt8(ascii: "\n"))
+    }
+
     private mutating func bucket(_ labels: Labels, _ limit: StaticString, _ count: UInt64) {
         bytes.put(name)
         bytes.put("_bucket{")

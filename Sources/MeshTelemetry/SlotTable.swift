@@ -45,6 +45,9 @@ struct SlotTable<Labels: Hashable & Sendable, Counters: ForgettableCounters & Se
         return slot
     }
 
+    /// Asks for these slots again, without their labels.
+    mutating func keep(_ slots: [Int]) { for slot in slots where slot >= 0 { isAskedFor[slot] = true } }
+
     /// Ends the round in which the slots of a configuration were asked for, and forgets the others if they are many.
     mutating func endRound() {
         let unused = slots.values.filter { !isAskedFor[$0] && self[$0].isIdle }

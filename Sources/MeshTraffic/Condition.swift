@@ -15,6 +15,8 @@ struct Condition: Sendable {
         case grpcService
         /// The second part of a gRPC path.
         case grpcMethod
+        /// The port behind the host.
+        case port
     }
 
     let part: Part
@@ -26,6 +28,8 @@ struct Condition: Sendable {
     let text: ByteRange
     /// Which regular expression the value must fit; -1: it must be `text`.
     let regex: Int32
+    /// The wanted port.
+    var port: UInt16 = 0
 }
 
 /// The texts and expressions of a listener's conditions, and the one place that decides whether a condition holds.
@@ -36,8 +40,12 @@ struct ConditionTable: Sendable {
 
     // MARK: Compiling
 
-    /// Adds what `match` asks for apart from exact texts of its path; cheap questions come first.
-    mutating func add(_ match: RouteMatch, rule: String) throws(ProxyError) {
+    /// Adds what `match` asks for apart from exact texts of its path; cheap questions come first. `port` is its route's.
+    mutating func add(_ match: RouteMatch, port: UInt16? = nil, rule: String) throws(ProxyError) {
+        if let port {
+            conditions.append(
+                Condition(part: .port, name: .other, nameText: .empty, text: .empty, regex: -1, port: port))
+        }
         if let method = match.method { try add(.method, "", .exact(method), rule) }
         switch match.path {
         case .exact, .prefix: break
@@ -107,6 +115,7 @@ struct ConditionTable: Sendable {
         switch condition.part {
         case .method: return fits(head.span(head.methodRange), condition)
         case .path: return fits(head.span(subject.path), condition)
+        case .port: return subject.port(head) == condition.port
         case .grpcService:
             let path = head.span(subject.path)
             return fits(path.extracting(GRPCPath.service(path)), condition)

@@ -56,9 +56,9 @@ public struct Explanation: Sendable, Equatable {
 extension ListenerTable {
     /// What ``match(_:section:)`` decides for the same arguments, and why. Slow, and allocates.
     public func explain(_ head: MessageHead, section: Int?) -> Explanation {
-        let subject = Subject(head)
+        let subject = self.subject(head, section)
         let name = head.span(subject.host)
-        let best = sectionIndex.best(group: 0, name)
+        let best = self.section(for: name, section)
         let considered = explainSections(head, subject, best: best, accepted: section)
         guard best >= 0, section == nil || section == best else {
             return Explanation(
@@ -99,7 +99,9 @@ extension ListenerTable {
         }
         return sections.enumerated().map { index, section in
             let outcome: Explanation.Outcome
-            if index == best {
+            if sectionsAreGiven && index != best {
+                outcome = .lost(why: "the connection was not going to it")
+            } else if index == best {
                 outcome =
                     accepted == nil || accepted == best
                     ? .won
@@ -151,7 +153,7 @@ extension ListenerTable {
             }
             return Explanation.ConsideredMatch(
                 rule: draft.rule, ruleName: draft.ruleName, origin: rules[draft.rule].origin,
-                hostname: hosts[host].hostname, match: draft.match.summary, outcome: outcome)
+                hostname: hosts[host].hostname, match: draft.summary, outcome: outcome)
         }
     }
 
@@ -187,6 +189,7 @@ extension Rank.Criterion {
         case .verb: "it asks for a method"
         case .headers: "it asks for more headers"
         case .query: "it asks for more query parameters"
+        case .port: "it is for this port only"
         case .order: "it comes first"
         }
     }
@@ -203,6 +206,7 @@ extension ConditionTable {
         switch condition.part {
         case .method: return "method \(head.text(head.methodRange)) \(relation) \(wanted)"
         case .path: return "path \(head.text(subject.path)) \(relation) \(wanted)"
+        case .port: return "port \(subject.port(head)) is not \(condition.port)"
         case .grpcService:
             return "service \(MeshTraffic.text(of: path.extracting(GRPCPath.service(path)))) \(relation) \(wanted)"
         case .grpcMethod:
@@ -273,6 +277,11 @@ extension RouteMatch {
         parts += ConditionTable.distinct(queryParams, ignoringCase: false).map { "query parameter \($0.summary)" }
         return parts.joined(separator: ", ")
     }
+}
+
+extension PathIndex.Draft {
+    /// What it asks for, for people.
+    fileprivate var summary: String { match.summary + (port.map { ", port \($0)" } ?? "") }
 }
 
 extension MessageHead {

@@ -35,6 +35,8 @@ public final class ListenerTable: Sendable {
     /// The pattern of each host of ``paths``.
     let hosts: [(section: Int, hostname: Hostname)]
     let paths: PathIndex
+    /// Connections come with their section, by where they were going: hosts do not choose one.
+    let sectionsAreGiven: Bool
     /// A group per section; the values are indices of ``splits``.
     private let streamIndex: HostIndex
     private let splits: [Split]
@@ -54,6 +56,7 @@ public final class ListenerTable: Sendable {
                 splits.append(Split(route.backends, index: index))
             }
         }
+        sectionsAreGiven = listener.originalDestination != nil
         rules = builder.rules
         hosts = builder.hosts
         sections = listener.sections.map {
@@ -71,11 +74,12 @@ public final class ListenerTable: Sendable {
     /// The rule for a request.
     ///
     /// - Parameter section: in TLS, the section that the connection was accepted for (``section(serverName:)``); nil
-    ///   in clear text, where the section that matches the host best serves the request.
+    ///   in clear text, where the section that matches the host best serves the request. On a listener for redirected
+    ///   connections, the section that the connection's destination led to.
     public func match(_ head: MessageHead, section: Int?) -> Verdict {
-        let subject = Subject(head)
+        let subject = self.subject(head, section)
         let name = head.span(subject.host)
-        let best = sectionIndex.best(group: 0, name)
+        let best = self.section(for: name, section)
         if best < 0 { return .notFound }
         if let section, section != best { return .misdirected }
         var walk = HostIndex.Walk()
@@ -89,6 +93,16 @@ public final class ListenerTable: Sendable {
                 return .rule(Int(winner.rule), prefixLength: Int(winner.prefixLength))
             }
         }
+    }
+
+    /// A request that names no port is for the one of its scheme.
+    func subject(_ head: MessageHead, _ section: Int?) -> Subject {
+        Subject(head, defaultPort: section == nil || sectionsAreGiven ? 80 : 443)
+    }
+
+    /// The section that serves `host`, or -1.
+    func section(for host: Span<UInt8>, _ given: Int?) -> Int {
+        sectionsAreGiven ? given ?? -1 : sectionIndex.best(group: 0, host)
     }
 
     /// The first candidate of `host` that fits, or -1.
@@ -146,11 +160,12 @@ private struct TableBuilder {
         for (number, rule) in route.rules.enumerated() {
             let compiled = CompiledRule(rule, number: number, of: route, section: section, backend: index)
             for match in rule.matches.map(normal) {
-                let rank = Rank(match, order: drafts.count)
+                let rank = Rank(match, port: route.port, order: drafts.count)
                 for host in own {
                     drafts.append(
                         PathIndex.Draft(
-                            host: host, rule: rules.count, rank: rank, match: match, ruleName: compiled.name))
+                            host: host, rule: rules.count, rank: rank, match: match, ruleName: compiled.name,
+                            port: route.port))
                 }
             }
             rules.append(compiled)

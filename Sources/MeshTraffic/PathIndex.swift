@@ -71,6 +71,8 @@ struct PathIndex: Sendable {
         let rank: Rank
         let match: RouteMatch
         let ruleName: String
+        /// The port that the route is for; nil: any.
+        var port: UInt16?
     }
 
     private var text: [UInt8] = []
@@ -120,7 +122,7 @@ struct PathIndex: Sendable {
         text += key.path
         for draft in group {
             let first = conditions.conditions.count
-            try conditions.add(draft.match, rule: draft.ruleName)
+            try conditions.add(draft.match, port: draft.port, rule: draft.ruleName)
             candidates.append(
                 Candidate(
                     rule: Int32(draft.rule), firstCondition: Int32(first),

@@ -3,14 +3,14 @@ import MeshModel
 /// Where a match stands among those of its host: the standard's order, as numbers of which the first that differs
 /// decides, larger first. The index of paths is sorted by it, and an explanation quotes it.
 ///
-/// HTTPRoute: an exact path, the longest prefix, a method, most headers, most query parameters, document order. The
+/// HTTPRoute: an exact path, the longest prefix, a method, most headers, most query parameters, then (ours) a port, document order. The
 /// place of regular expressions is left to implementations: here behind exact paths and before prefixes, the longest
 /// pattern first. GRPCRoute: most characters of the service, of the method, most headers, document order; exact texts
 /// before regular expressions before none. The standard lets no host have routes of both kinds. Where one has, gRPC
 /// requests try the GRPCRoutes first, as the narrower kind; other requests never see them.
 struct Rank: Sendable, Equatable {
     /// What decided between two matches that both fit.
-    enum Criterion: Sendable { case kind, path, method, verb, headers, query, order }
+    enum Criterion: Sendable { case kind, path, method, verb, headers, query, port, order }
 
     let kind: PathIndex.Kind
     /// Bytes of the path, prefix or pattern; of a GRPCRoute's service.
@@ -21,11 +21,14 @@ struct Rank: Sendable, Equatable {
     let verb: Int
     let headers: Int
     let query: Int
+    /// 1 if its route is for one port.
+    let port: Int
     /// Position in the documents, the first being 0.
     let order: Int
 
-    init(_ match: RouteMatch, order: Int) {
+    init(_ match: RouteMatch, port: UInt16? = nil, order: Int) {
         self.order = order
+        self.port = port == nil ? 0 : 1
         verb = match.method == nil ? 0 : 1
         headers = ConditionTable.distinct(match.headers, ignoringCase: true).count
         query = ConditionTable.distinct(match.queryParams, ignoringCase: false).count
@@ -56,6 +59,7 @@ struct Rank: Sendable, Equatable {
         if verb != other.verb { return (.verb, verb > other.verb) }
         if headers != other.headers { return (.headers, headers > other.headers) }
         if query != other.query { return (.query, query > other.query) }
+        if port != other.port { return (.port, port > other.port) }
         return (.order, order < other.order)
     }
 }

@@ -11,8 +11,11 @@ struct Subject {
     let query: ByteRange
     /// Content-Type says gRPC: only such requests are matched by a GRPCRoute.
     let isGRPC: Bool
+    /// The port of a request that names none.
+    let defaultPort: UInt16
 
-    init(_ head: MessageHead) {
+    init(_ head: MessageHead, defaultPort: UInt16 = 80) {
+        self.defaultPort = defaultPort
         host = Self.hostRange(of: head)
         let target = head.span(head.pathRange)
         let start = Int(head.pathRange.offset)
@@ -20,6 +23,14 @@ struct Subject {
         path = ByteRange(start, end)
         query = end < target.count ? ByteRange(start &+ end &+ 1, target.count &- end &- 1) : .empty
         isGRPC = head.flags.contains(.grpc)
+    }
+
+    /// The port that the request is for, looked up when a match asks; 0 if what it says is none.
+    func port(_ head: MessageHead) -> UInt16 {
+        let authority = head.span(head.authorityRange)
+        let length = Self.hostLength(authority)
+        if length &+ 1 >= authority.count { return defaultPort }
+        return Grammar.decimal(authority.extracting(droppingFirst: length &+ 1)).flatMap { UInt16(exactly: $0) } ?? 0
     }
 
     /// The host alone.

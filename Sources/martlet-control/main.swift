@@ -1,1 +1,11 @@
-print("martlet-control")
+import ArgumentParser
+import MeshNet
+
+// Before any other thread is there: signals are waited for, not handled.
+Signals.hold()
+Command.main()
+
+struct Command: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "martlet-control", abstract: "The control plane of a mesh.", subcommands: [Serve.self])
+}

@@ -26,6 +26,10 @@ struct Arguments {
         martlet-proxy: the data plane. Serves a configuration that `martlet compile` has written.
 
         usage: martlet-proxy --snapshot FILE [--identity DIR] [--loops N] [--admin ADDR] [--check]
+               martlet-proxy run …         in a mesh: configuration and identity from a control plane
+               martlet-proxy identity …    only an identity, for programs that speak for themselves
+               martlet-proxy intercept …   sends what an application calls through its proxy
+               (run, identity and intercept have a --help of their own)
 
           --snapshot FILE   the compiled configuration; read again at SIGHUP
           --identity DIR    who the proxy is in its mesh: identity.pem (certificate, then its issuers), identity.key and

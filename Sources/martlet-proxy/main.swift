@@ -71,8 +71,33 @@ func serve(_ arguments: Arguments) throws(ProxyError) -> Int32 {
     return 1
 }
 
+/// `martlet-proxy run …` and `martlet-proxy identity …`; nil: something else was asked for.
+func runMesh(_ words: [String]) throws(Arguments.Problem) -> Int32? {
+    let task: MeshArguments.Task
+    switch words.first {
+    case "run": task = .run
+    case "identity": task = .identity
+    default: return nil
+    }
+    let arguments = try MeshArguments(task, Array(words.dropFirst()), token: ChildProcess.variable("MARTLET_TOKEN"))
+    do throws(ProxyError) {
+        switch arguments.task {
+        case .help:
+            say(task == .run ? MeshArguments.runUsage : MeshArguments.identityUsage, to: 1)
+            return 0
+        case .run: return try MeshRun(arguments).run()
+        case .identity: return try MeshRun(arguments).join()
+        }
+    } catch {
+        throw Arguments.Problem(text: error.description)
+    }
+}
+
 do throws(Arguments.Problem) {
-    let arguments = try Arguments(Array(CommandLine.arguments.dropFirst()))
+    let words = Array(CommandLine.arguments.dropFirst())
+    if words.first == "intercept" { exit(try intercept(Array(words.dropFirst()))) }
+    if let code = try runMesh(words) { exit(code) }
+    let arguments = try Arguments(words)
     do throws(ProxyError) {
         switch arguments.task {
         case .help: say(Arguments.usage, to: 1)

@@ -18,7 +18,7 @@ struct Martlet: ParsableCommand {
               martlet compile mesh-config -o edge.snapshot
             """,
         version: "martlet \(Release.version)",
-        subcommands: [Run.self, Validate.self, Explain.self, Compile.self, Version.self])
+        subcommands: [Run.self, Validate.self, Explain.self, Compile.self, CA.self, Version.self])
 }
 
 /// How results are printed.

@@ -75,6 +75,9 @@ struct Run: ParsableCommand {
     /// Reads and translates everything; the access log of the command line wins.
     private func load() throws(ProxyError) -> Translation {
         var translation = try checkedTranslation(of: directory)
+        if translation.model?.listeners.isEmpty == true {
+            throw ProxyError("\(directory) has no Gateway: martlet-control serves a mesh, martlet run only Gateways")
+        }
         switch accessLog {
         case nil: break
         case "off": translation.model?.settings.accessLog = .off

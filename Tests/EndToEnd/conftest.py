@@ -14,6 +14,7 @@ from harness import config  # noqa: E402
 from harness.grpc_echo import EchoServer  # noqa: E402
 from harness.http1 import Connection, fetch  # noqa: E402
 from harness.http2 import H2Client, H2Server, RawH2  # noqa: E402
+from harness.plane import Mesh  # noqa: E402
 from harness.pki import PKI  # noqa: E402
 from harness.ports import free_port  # noqa: E402
 from harness.proxy import BINARIES, Proxy  # noqa: E402
@@ -82,6 +83,14 @@ def proxy(closing, tmp_path):
     made = Proxy(tmp_path)
     yield made
     made.stop()
+
+
+@pytest.fixture
+def mesh(closing, tmp_path):
+    """A control plane and its proxies, none started yet; all must end well."""
+    made = Mesh(tmp_path)
+    yield made
+    made.close()
 
 
 class Clients:

@@ -238,6 +238,14 @@ def test_run_starts_nothing_that_is_not_valid(directory):
     assert done.stderr.endswith("config is not valid: 1 error; nothing is started\n")
 
 
+def test_run_of_a_mesh_without_a_gateway_starts_nothing(directory):
+    path = directory(config.document("martlet.dev/v1alpha1", "Mesh", "default", {}))
+    done = martlet("run", path)
+    assert done.returncode == 2
+    assert "has no Gateway: martlet-control serves a mesh, martlet run only Gateways" in done.stderr
+    assert martlet("validate", path).returncode == 0
+
+
 @pytest.mark.parametrize("text, line, message", [
     ("  accessLog: {type: text, format: '{statsu}'}\n", 5, "there is no {statsu}; did you mean {status}?"),
     ("  accessLog:\n    type: text\n    format: '{request:Cookie}'\n", 7, "Cookie is never logged")])

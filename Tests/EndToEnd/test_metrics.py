@@ -11,6 +11,7 @@ LISTENER, ROUTE, BACKEND = "default/edge/l0", "default/all", "default/Backend/ap
 FAMILIES = {
     "martlet_requests_total": "counter", "martlet_request_duration_seconds": "histogram",
     "martlet_request_body_bytes_total": "counter", "martlet_response_body_bytes_total": "counter",
+    "martlet_hop_requests_total": "counter", "martlet_hop_duration_seconds": "histogram",
     "martlet_requests_in_flight": "gauge", "martlet_protocol_requests_total": "counter",
     "martlet_local_answers_total": "counter", "martlet_downstream_connections_total": "counter",
     "martlet_downstream_connections_active": "gauge", "martlet_upstream_requests_total": "counter",

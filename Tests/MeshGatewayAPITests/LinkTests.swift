@@ -102,7 +102,8 @@ import Testing
         ("name: edge, namespace: other", "NoMatchingParent", "does not exist", "namespace: shop"),
         ("name: edge, sectionName: https", "NoMatchingParent", "no listener https", "did you mean"),
         ("name: edge, port: 81", "NoMatchingParent", "port 81", "8080"),
-        ("name: edge, kind: Service, group: \"\"", "UnsupportedValue", "Service cannot be a parent", "Gateway"),
+        ("name: edge, kind: Service, group: \"\"", "NoMatchingParent", "does not exist", "the name of a Service"),
+        ("name: edge, kind: ConfigMap, group: \"\"", "UnsupportedValue", "ConfigMap cannot be a parent", "Gateway"),
     ]
 
     @Test(arguments: refusals.indices)

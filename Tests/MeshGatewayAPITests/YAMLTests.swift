@@ -98,7 +98,7 @@ import Testing
         var random = SplitMix(state: UInt64(seed) &* 0x9E37_79B9_7F4A_7C15 &+ 1)
         let valid = Array(
             (Fixture.gateway + Fixture.backends + Fixture.route(Fixture.toCart) + Examples.everything
-                + (seed % 2 == 0 ? Examples.resilience : "")).utf8)
+                + (seed % 2 == 0 ? Examples.resilience : MeshResourceTests.everything)).utf8)
         let tokens = Examples.tokens.map { Array($0.utf8) }
         for _ in 0..<100 {
             var bytes = valid

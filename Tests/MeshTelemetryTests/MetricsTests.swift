@@ -55,6 +55,7 @@ import Testing
         failed.record.status = 503
         failed.record.reason = .upstreamConnectFailed
         failed.record.grpcStatus = 14
+        failed.record.hopSlot = metrics.hopSlot(HopLabels(direction: .inbound, destination: "ns/cart"))
         metrics.exchangeFinished(failed.record)
         metrics.upstreamOpened(backend: backend, connectNanoseconds: 300_000)
         metrics.upstreamReused(backend: backend)

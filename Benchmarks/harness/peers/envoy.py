@@ -4,7 +4,7 @@ import os
 import shutil
 
 from ..site import FRONT, H1, H2C, H2TLS, ROOT, ROUTES
-from . import Launch
+from . import Launch, pair
 
 TYPE = "type.googleapis.com/envoy.extensions."
 MANY = {"max_connections": 20000, "max_pending_requests": 20000, "max_requests": 200000}
@@ -77,6 +77,8 @@ def envoy(work, site):
     binary = os.environ.get("ENVOY") or (str(beside) if beside.exists() else shutil.which("envoy"))
     if not binary:
         return None
+    if work.is_pair:
+        return Launch(pair.envoy(site, binary, address, typed, MANY))
     configuration = {"static_resources": {"listeners": [listener(work, site.dir)], "clusters": [cluster(work, site.dir)]}}
     return Launch([binary, "-c", site.write("envoy.json", json.dumps(configuration)), "--concurrency", "1",
                    "--disable-hot-restart", "-l", "off"])

@@ -1,9 +1,11 @@
 """HAProxy, one thread."""
 from ..site import FRONT, H1, H2C, H2TLS, ROUTES
-from . import Launch
+from . import Launch, pair
 
 
 def haproxy(work, site):
+    if work.is_pair:
+        return Launch(pair.haproxy(site))
     d = site.dir
     bind = {
         "h1": f"127.0.0.1:{FRONT}",

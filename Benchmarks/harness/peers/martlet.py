@@ -153,7 +153,7 @@ def launch(work, site, loops=1, many=False, policies=True):
 
 
 def martlet(work, site):
-    if not (binaries() / "martlet-proxy").exists():
+    if not (binaries() / "martlet-proxy").exists() or work.is_pair:
         return None
     many = work.name in ("routes", "adopt")
     return launch(work, site, loops=2 if work.name.startswith("loops") else 1, many=many)

@@ -1,9 +1,11 @@
 """nghttpx, one worker. It cannot remove a response header without a script, so it is spared that."""
 from ..site import FRONT, H1, H2C, H2TLS, ROUTES
-from . import Launch
+from . import Launch, pair
 
 
 def nghttpx(work, site):
+    if work.is_pair:
+        return Launch(pair.nghttpx(site))
     d = site.dir
     # The catch-all pattern "/" is required.
     patterns = ":".join(["/", *(f"/{route}/" for route in ROUTES)])

@@ -7,19 +7,26 @@ struct ServiceDocument {
         var name: String
         var port: Int
         var targetPort: Int?
+        /// The name of a port of a container, which only Kubernetes could resolve.
+        var targetName: String?
         var appProtocol: String?
+        /// False for UDP and SCTP, which are not served.
+        var isTCP: Bool
         var place: Place
     }
 
     var metadata: Metadata
     var ports: [Port]
     var isExternalName: Bool
+    /// Its cluster IPs.
+    var addresses: [String]
 
     init(_ spec: Fields, metadata: Metadata) {
         self.metadata = metadata
         isExternalName = spec.string("type")?.value == "ExternalName"
+        addresses = Self.addresses(spec)
         spec.ignore(
-            "selector", "clusterIP", "clusterIPs", "externalIPs", "sessionAffinity", "sessionAffinityConfig",
+            "selector", "externalIPs", "sessionAffinity", "sessionAffinityConfig",
             "loadBalancerIP", "loadBalancerSourceRanges", "loadBalancerClass", "externalName", "externalTrafficPolicy",
             "internalTrafficPolicy", "healthCheckNodePort", "publishNotReadyAddresses", "ipFamilies", "ipFamilyPolicy",
             "allocateLoadBalancerNodePorts", "trafficDistribution")
@@ -27,18 +34,39 @@ struct ServiceDocument {
             let port = fields.integer("port", in: 1...65535)
             if !fields.has("port") { fields.missing("port") }
             let name = fields.string("name")?.value ?? ""
-            fields.ignore("protocol", "nodePort")
+            let transport = fields.string("protocol")?.value ?? "TCP"
+            fields.ignore("nodePort")
             var target: Int?
+            var targetName: String?
             if let node = fields.node("targetPort"), case .scalar(let text, true) = node.content,
                 case .integer = PlainScalar(text)
             {
                 target = fields.integer("targetPort", in: 1...65535)?.value
+            } else {
+                targetName = fields.string("targetPort")?.value
             }
             let appProtocol = fields.string("appProtocol")?.value
             return port.map {
-                Port(name: name, port: $0.value, targetPort: target, appProtocol: appProtocol, place: fields.place)
+                Port(
+                    name: name, port: $0.value, targetPort: target, targetName: targetName, appProtocol: appProtocol,
+                    isTCP: transport == "TCP", place: fields.place)
             }
         }
+    }
+
+    /// What `clusterIPs`, and before it there was only that, `clusterIP` say; `None` is headless.
+    private static func addresses(_ spec: Fields) -> [String] {
+        var result: [String] = []
+        for text in [spec.string("clusterIP")].compactMap({ $0 }) + spec.strings("clusterIPs", most: 16)
+        where !["", "None"].contains(text.value) && !result.contains(text.value) {
+            if Syntax.isIPv4(text.value) || Syntax.isIPv6(text.value) {
+                result.append(text.value)
+            } else {
+                spec.report.error(
+                    "\"\(text.value)\" is not an IP address", at: text.place, remedy: "for example 10.96.0.10, or None")
+            }
+        }
+        return result
     }
 }
 

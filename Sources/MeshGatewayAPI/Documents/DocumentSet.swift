@@ -12,6 +12,9 @@ struct DocumentSet {
     private(set) var settings: [ProxySettingsDocument] = []
     private(set) var trafficPolicies: [TrafficPolicyDocument] = []
     private(set) var subsets: [ObjectID: BackendSubsetDocument] = [:]
+    private(set) var meshes: [MeshDocument] = []
+    private(set) var workloads: [WorkloadDocument] = []
+    private(set) var accessPolicies: [AccessPolicyDocument] = []
     private(set) var services: [ObjectID: ServiceDocument] = [:]
     private(set) var slices: [EndpointSliceDocument] = []
     private(set) var backends: [ObjectID: BackendDocument] = [:]
@@ -21,6 +24,9 @@ struct DocumentSet {
     private(set) var namespaces: [String: [String: String]] = [:]
     /// Every object in the order of reading.
     private(set) var objects: [Metadata] = []
+
+    /// True if any of them is for a mesh only.
+    var isMesh: Bool { !meshes.isEmpty || !workloads.isEmpty || !accessPolicies.isEmpty }
 
     private var places: [ObjectID: Place] = [:]
 
@@ -104,7 +110,10 @@ struct DocumentSet {
         ],
         APIGroup.core: ["Service", "Secret", "ConfigMap", "Namespace"],
         APIGroup.discovery: ["EndpointSlice"],
-        APIGroup.martlet: ["Backend", "BackendSubset", "TrafficPolicy", "ListenerPolicy", "ProxySettings"],
+        APIGroup.martlet: [
+            "Backend", "BackendSubset", "TrafficPolicy", "ListenerPolicy", "ProxySettings", "Mesh", "Workload",
+            "AccessPolicy",
+        ],
     ]
 
     /// Kinds of the Gateway API that exist and are not read: nobody meant another one.
@@ -149,6 +158,9 @@ struct DocumentSet {
         case "TrafficPolicy": trafficPolicies.append(TrafficPolicyDocument(spec, metadata: metadata))
         case "ListenerPolicy": listenerPolicies.append(ListenerPolicyDocument(spec, metadata: metadata))
         case "ProxySettings": settings.append(ProxySettingsDocument(spec, metadata: metadata))
+        case "Mesh": meshes.append(MeshDocument(spec, metadata: metadata))
+        case "Workload": workloads.append(WorkloadDocument(spec, metadata: metadata))
+        case "AccessPolicy": accessPolicies.append(AccessPolicyDocument(spec, metadata: metadata))
         default: break
         }
     }

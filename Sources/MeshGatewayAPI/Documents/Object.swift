@@ -33,7 +33,7 @@ struct Metadata {
     var name: String { id.name }
 }
 
-/// A reference from a route to a Gateway, or to a part of one.
+/// A reference from a route to a Gateway or a Service, or to a part of one.
 struct ParentReference {
     var group: String
     var kind: String
@@ -44,16 +44,22 @@ struct ParentReference {
     var place: Place
 
     init?(_ fields: Fields) {
-        group = fields.string("group")?.value ?? APIGroup.gateway
+        let group = fields.string("group")?.value
         kind = fields.string("kind")?.value ?? "Gateway"
+        // There is no other Service that could be meant.
+        self.group = kind == "Service" && group ?? "core" == "core" ? APIGroup.core : group ?? APIGroup.gateway
         namespace = fields.string("namespace")?.value
-        let name = fields.required("name", remedy: "the name of a Gateway")
+        let name = fields.required(
+            "name", remedy: kind == "Service" ? "the name of a Service" : "the name of a Gateway")
         sectionName = fields.string("sectionName")?.value
         port = fields.integer("port", in: 1...65535)?.value
         place = fields.place
         guard let name else { return nil }
         self.name = name.value
     }
+
+    /// True if it governs what is sent to a Service.
+    var isService: Bool { group == APIGroup.core && kind == "Service" }
 
     /// The object it names, seen from `namespace`.
     func target(from namespace: String) -> ObjectID {

@@ -17,7 +17,9 @@ public enum DiagnosticText {
         let number = String(place.line)
         let gutter = String(repeating: " ", count: number.count)
         var lines = ["\(diagnostic.severity.rawValue): \(diagnostic.message)"]
-        let whose = [place.object, place.fieldPath].filter { !$0.isEmpty }.joined(separator: ", ")
+        // A stored object is called by its own name.
+        let whose = [place.object == place.file ? "" : place.object, place.fieldPath].filter { !$0.isEmpty }.joined(
+            separator: ", ")
         let file = location(place, directory: directory)
         lines.append("\(gutter)--> \(file)\(whose.isEmpty ? "" : ": \(whose)")")
         if let text = source.flatMap({ line(place.line, of: $0) }) {

@@ -20,12 +20,29 @@ struct AttachableRoute {
 
     /// True if it has no host names because its kind cannot have some.
     var isTCP: Bool { metadata.id.kind == "TCPRoute" }
+
+    /// What it says, for `hostnames`.
+    func content(
+        _ rules: [RouteRule], _ backends: [WeightedBackend], _ hostnames: [Hostname]
+    ) -> AttachedRoute.Content {
+        let name = "\(metadata.namespace)/\(metadata.name)"
+        switch content {
+        case .http:
+            return .requests(Route(name: name, hostnames: hostnames, rules: rules, origin: metadata.origin))
+        case .grpc:
+            return .requests(
+                Route(name: name, kind: .grpc, hostnames: hostnames, rules: rules, origin: metadata.origin))
+        case .stream:
+            return .streams(
+                StreamRoute(name: name, hostnames: hostnames, backends: backends, origin: metadata.origin))
+        }
+    }
 }
 
 /// Routes find their listeners.
 extension Linker {
-    /// Attaches all routes, the oldest first, which is the order that decides between equals.
-    func attachRoutes() {
+    /// All routes, the oldest first, which is the order that decides between equals.
+    func sortedRoutes() -> [AttachableRoute] {
         var routes = documents.httpRoutes.map {
             AttachableRoute(content: .http($0), metadata: $0.metadata, header: $0.header)
         }
@@ -35,11 +52,13 @@ extension Linker {
         routes += documents.streamRoutes.map {
             AttachableRoute(content: .stream($0), metadata: $0.metadata, header: $0.header)
         }
-        routes.sort { Precedence.isBefore($0.metadata, $1.metadata) }
-        for route in routes {
-            var attached: Set<String> = []
-            for parent in route.header.parents { attach(route, to: parent, &attached) }
-        }
+        return routes.sorted { Precedence.isBefore($0.metadata, $1.metadata) }
+    }
+
+    /// Attaches a route to its Gateways.
+    func attach(_ route: AttachableRoute) {
+        var attached: Set<String> = []
+        for parent in route.header.parents where !parent.isService { attach(route, to: parent, &attached) }
     }
 
     private func attach(_ route: AttachableRoute, to parent: ParentReference, _ attached: inout Set<String>) {
@@ -83,24 +102,16 @@ extension Linker {
         _ route: AttachableRoute, _ rules: [RouteRule], _ backends: [WeightedBackend], to slot: ListenerSlot,
         _ hostnames: [Hostname]
     ) -> [String] {
-        let name = "\(route.metadata.namespace)/\(route.metadata.name)"
         slot.attached.append((route.metadata.id, route.metadata.place, hostnames))
-        switch route.content {
-        case .http(let document):
-            slot.routes.append(
-                Route(name: name, hostnames: hostnames, rules: rules, origin: route.metadata.origin))
-            let places = document.rules.map { ($0.place, $0.matches.map(\.place)) }
-            return claims.claim(rules, places, slot: slot.name, hostnames, route.metadata.id, report)
-        case .grpc(let document):
-            slot.routes.append(
-                Route(name: name, kind: .grpc, hostnames: hostnames, rules: rules, origin: route.metadata.origin))
-            let places = document.rules.map { ($0.place, $0.matches.map(\.place)) }
-            return claims.claim(rules, places, slot: slot.name, hostnames, route.metadata.id, report)
-        case .stream(let document):
-            slot.streamRoutes.append(
-                StreamRoute(name: name, hostnames: hostnames, backends: backends, origin: route.metadata.origin))
-            return claims.claim(streamAt: document.place, slot: slot.name, hostnames, route.metadata.id, report)
+        let content = route.content(rules, backends, hostnames)
+        switch content {
+        case .requests(let translated): slot.routes.append(translated)
+        case .streams(let translated): slot.streamRoutes.append(translated)
         }
+        if slot.conflict == nil {
+            for section in slot.sectionNames { resources.add(route, content, .section(section), traffic) }
+        }
+        return claims.claim(route, rules, slot: slot.name, hostnames, report)
     }
 
     // MARK: Candidates
@@ -110,7 +121,7 @@ extension Linker {
     ) -> Result<[(slot: ListenerSlot, hostnames: [Hostname])], Refusal> {
         let id = parent.target(from: route.metadata.namespace)
         guard id.group == APIGroup.gateway, id.kind == "Gateway" else {
-            return refuse("UnsupportedValue", "\(id.kind) cannot be a parent", "a Gateway")
+            return refuse("UnsupportedValue", "\(id.kind) cannot be a parent", "a Gateway, or a Service")
         }
         let own = slots.filter { $0.gateway.metadata.id == id }
         guard documents.gateways.contains(where: { $0.metadata.id == id }) else {
@@ -201,7 +212,7 @@ extension Linker {
         return .success(free)
     }
 
-    private func refuse<Success>(
+    func refuse<Success>(
         _ reason: String, _ message: String, _ remedy: String
     ) -> Result<Success, Refusal> {
         .failure(Refusal(reason: reason, message: message, remedy: remedy))

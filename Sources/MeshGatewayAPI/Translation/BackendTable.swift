@@ -19,18 +19,44 @@ final class BackendTable {
         var remedy = ""
     }
 
+    /// What a backend was made from.
+    struct Source {
+        /// The set of endpoints, `namespace/kind/name:port`.
+        var set: String
+        /// Nil: a Backend, not a Service.
+        var service: ObjectID?
+        /// Of the Service.
+        var port = 0
+        var selector: [String: String]
+        /// The object that it is, and those that have a say in it.
+        var objects: [String]
+    }
+
     let documents: DocumentSet
     private let policies: TLSPolicies
     let traffic: TrafficPolicies
+    let mesh: MeshIndex
     let report: Report
+    private let slices: [ObjectID: [EndpointSliceDocument]]
     private(set) var backends: [Backend] = []
     private var index: [String: Int] = [:]
     /// Where settings of a backend were written, by key as in ``Translation/origins``.
     private(set) var origins: [String: Place] = [:]
     private var known: [String: Result<BackendTarget, Problem>] = [:]
+    /// What each of ``backends`` was made from, by name.
+    private(set) var sources: [String: Source] = [:]
+    /// The endpoints that documents name, by the name of the set, and the objects that name them.
+    private(set) var sets: [String: (endpoints: [Endpoint], objects: [String])] = [:]
 
-    init(_ documents: DocumentSet, policies: TLSPolicies, traffic: TrafficPolicies, report: Report) {
+    init(
+        _ documents: DocumentSet, policies: TLSPolicies, traffic: TrafficPolicies, mesh: MeshIndex, report: Report
+    ) {
         self.documents = documents
+        self.mesh = mesh
+        slices = Dictionary(grouping: documents.slices.filter { $0.service != nil }) { slice in
+            ObjectID(
+                group: APIGroup.core, kind: "Service", namespace: slice.metadata.namespace, name: slice.service ?? "")
+        }
         self.report = report
         self.policies = policies
         self.traffic = traffic
@@ -48,11 +74,41 @@ final class BackendTable {
     ) -> Result<BackendTarget, Problem> {
         let id = reference.target(from: source.namespace)
         if let problem = grantProblem(source, id) { return .failure(problem) }
-        let key = "\(id.group)|\(id.description)|\(reference.port ?? 0)|\(use)|\(certificate?.name ?? "")"
+        let result = target(id, reference.port, use: use, certificate: certificate)
+        if case .success(.backend(let name)) = result { warnIfNowhere(name) }
+        return result
+    }
+
+    /// Warns of a Service that runs nowhere; where a Workload is, its instances say where they are.
+    private func warnIfNowhere(_ backend: String) {
+        guard let source = sources[backend], let id = source.service, let service = documents.services[id],
+            sets[source.set]?.endpoints.isEmpty == true, !mesh.hasWorkload(id)
+        else { return }
+        report.warning(
+            "\(id.description) has no ready endpoint at port \(source.port): requests for it are answered with 503",
+            at: service.metadata.place,
+            remedy: "an EndpointSlice with the label kubernetes.io/service-name: \(id.name), or a Backend of "
+                + "group \(APIGroup.martlet) in place of the Service")
+    }
+
+    /// The backend that `port` of a Service is to its callers; nil if there is none. Bytes where no route could say more.
+    func plain(_ id: ObjectID, port: Int) -> Backend? {
+        for use in [Use.http, .stream] {
+            if case .success(.backend(let name)) = target(id, port, use: use, certificate: nil) {
+                return backend(named: name)
+            }
+        }
+        return nil
+    }
+
+    private func target(
+        _ id: ObjectID, _ port: Int?, use: Use, certificate: Certificate?
+    ) -> Result<BackendTarget, Problem> {
+        let key = "\(id.group)|\(id.description)|\(port ?? 0)|\(use)|\(certificate?.name ?? "")"
         if let result = known[key] { return result }
         let result: Result<BackendTarget, Problem>
         switch (id.group, id.kind) {
-        case (APIGroup.core, "Service"): result = service(id, reference.port, nil, use, certificate)
+        case (APIGroup.core, "Service"): result = service(id, port, nil, use, certificate)
         case (APIGroup.martlet, "Backend"): result = backend(id, nil, use, certificate)
         case (APIGroup.martlet, "BackendSubset"): result = subset(id, use, certificate)
         default: result = .failure(unknownKind(id))
@@ -83,8 +139,15 @@ final class BackendTable {
     // MARK: Service
 
     func service(
-        _ id: ObjectID, _ port: Int?, _ subset: BackendSubsetDocument?, _ use: Use, _ certificate: Certificate?
+        _ id: ObjectID, _ number: Int?, _ subset: BackendSubsetDocument?, _ use: Use, _ certificate: Certificate?
     ) -> Result<BackendTarget, Problem> {
+        find(id, number).flatMap { service, port in backend(service, port, subset, use, certificate) }
+    }
+
+    /// The port `number` of the Service `id`.
+    private func find(
+        _ id: ObjectID, _ number: Int?
+    ) -> Result<(service: ServiceDocument, port: ServiceDocument.Port), Problem> {
         guard let service = documents.services[id], !service.isExternalName else {
             let near = documents.services.keys.filter { $0.namespace == id.namespace }.map(\.name)
             let close = Suggestion.closest(to: id.name, in: near)
@@ -100,45 +163,73 @@ final class BackendTable {
                             ?? "a Service of this name, or a Backend: {group: \(APIGroup.martlet), kind: Backend, name: "
                             + "\(id.name)}"))
         }
-        guard let number = port else {
+        guard let number else {
             return .failure(
                 Problem(
                     reason: "BackendNotFound", message: "a reference to a Service needs a port",
                     remedy: "port: \(service.ports.first?.port ?? 80)"))
         }
-        guard let port = service.ports.first(where: { $0.port == number }) else {
+        let isMeant = { (port: ServiceDocument.Port) in port.port == number }
+        guard let port = service.served.first(where: isMeant) ?? service.ports.first(where: isMeant) else {
             let all = service.ports.map { String($0.port) }.joined(separator: ", ")
             return .failure(
                 Problem(
                     reason: "BackendNotFound", message: "\(id.description) has no port \(number)",
                     remedy: "one of \(all)"))
         }
+        return .success((service, port))
+    }
+
+    private func backend(
+        _ service: ServiceDocument, _ port: ServiceDocument.Port, _ subset: BackendSubsetDocument?, _ use: Use,
+        _ certificate: Certificate?
+    ) -> Result<BackendTarget, Problem> {
+        let (id, number) = (service.metadata.id, port.port)
         let tls = policies.tls(for: id, section: port.name, certificate: certificate)
-        return spoken(port.appProtocol, use, tls: tls != nil, owner: id).map { spoken in
-            let own = subset?.baseName ?? "\(id.namespace)/Service/\(id.name):\(number)"
+        let appProtocol = port.appProtocol ?? mesh.appProtocol(of: service, port)
+        return spoken(appProtocol, use, tls: tls != nil, owner: id).map { spoken in
+            let set = "\(id.namespace)/Service/\(id.name):\(number)"
+            if sets[set] == nil { sets[set] = endpoints(id, port) }
             var backend = Backend(
-                name: name(own, use, certificate: tls?.clientCertificate), protocol: spoken, tls: tls,
-                endpoints: endpoints(id, port))
+                name: name(subset?.baseName ?? set, use, certificate: tls?.clientCertificate), protocol: spoken,
+                tls: tls,
+                endpoints: sets[set]?.endpoints ?? [])
             backend.origin = (subset?.metadata ?? service.metadata).origin
             let key = "backend/\(backend.name)/"
             origins[key + "tls"] = policies.place(for: id, section: port.name)
             if port.appProtocol != nil { origins[key + "appProtocol"] = port.place }
-            apply(traffic.policies(for: id, section: port.name), to: &backend)
-            if backend.endpoints.isEmpty {
+            let traffic = traffic.policies(for: id, section: port.name)
+            apply(traffic, to: &backend)
+            if use.isGRPC, appProtocol == nil, mesh.hasWorkload(id) {
                 report.warning(
-                    "\(id.description) has no ready endpoint at port \(number): requests for it are answered with 503",
-                    at: service.metadata.place,
-                    remedy: "an EndpointSlice with the label kubernetes.io/service-name: \(id.name), or a Backend of "
-                        + "group \(APIGroup.martlet) in place of the Service")
+                    "port \(number) of \(id.description) is used for gRPC and says no appProtocol, so that its Workloads "
+                        + "are spoken to in HTTP/1.1", at: port.place, remedy: "appProtocol: grpc")
             }
             finish(&backend, subset, of: id)
-            return add(backend)
+            let tlsPolicy = policies.place(for: id, section: port.name)?.object
+            return add(
+                backend,
+                Source(
+                    set: set, service: id, port: number, selector: subset?.selector ?? [:],
+                    objects: objects(id, subset, traffic, tlsPolicy)))
         }
     }
 
-    private func endpoints(_ id: ObjectID, _ port: ServiceDocument.Port) -> [Endpoint] {
+    /// The object that a backend is, and those that have a say in it.
+    private func objects(
+        _ id: ObjectID, _ subset: BackendSubsetDocument?, _ traffic: [TrafficPolicyDocument], _ tlsPolicy: String?
+    ) -> [String] {
+        let own = subset.map { self.traffic.policies(for: $0.metadata.id, section: nil) } ?? []
+        return [subset?.metadata.id.description, id.description].compactMap { $0 }
+            + (traffic + own).map(\.metadata.id.description) + [tlsPolicy].compactMap { $0 }
+    }
+
+    /// The ready endpoints of a port, each address once, and the objects that name them.
+    private func endpoints(_ id: ObjectID, _ port: ServiceDocument.Port) -> (endpoints: [Endpoint], objects: [String]) {
         var result: [Endpoint] = []
-        for slice in documents.slices where slice.service == id.name && slice.metadata.namespace == id.namespace {
+        var seen: Set<EndpointAddress> = []
+        let slices = slices[id] ?? []
+        for slice in slices {
             let number = slice.ports.first { $0.name == port.name } ?? (slice.ports.count == 1 ? slice.ports[0] : nil)
             guard let number else { continue }
             let socket = UInt16(clamping: number.port)
@@ -146,13 +237,13 @@ final class BackendTable {
                 for address in endpoint.addresses {
                     let place: EndpointAddress =
                         slice.isName ? .name(address.value, port: socket) : .ip(address.value, port: socket)
-                    if !result.contains(where: { $0.address == place }) {
+                    if seen.insert(place).inserted {
                         result.append(Endpoint(place, zone: endpoint.zone, labels: slice.endpointLabels))
                     }
                 }
             }
         }
-        return result
+        return (result, [id.description] + slices.map(\.metadata.id.description))
     }
 
     // MARK: Backend
@@ -169,8 +260,8 @@ final class BackendTable {
         }
         let tls = policies.tls(for: id, section: nil, certificate: certificate)
         return spoken(document.appProtocol?.value, use, tls: tls != nil, owner: id).map { spoken in
-            let own = subset?.baseName ?? "\(id.namespace)/Backend/\(id.name)"
-            let name = name(own, use, certificate: tls?.clientCertificate)
+            let set = "\(id.namespace)/Backend/\(id.name)"
+            let name = name(subset?.baseName ?? set, use, certificate: tls?.clientCertificate)
             var backend = Backend(name: name, protocol: spoken, tls: tls)
             backend.endpoints = document.endpoints.map { endpoint in
                 let address: EndpointAddress
@@ -183,12 +274,19 @@ final class BackendTable {
                     address, weight: endpoint.weight, zone: endpoint.zone, labels: endpoint.labels,
                     isBackup: endpoint.isBackup)
             }
+            sets[set] = (backend.endpoints, [id.description])
             apply(document, to: &backend)
             if let subset { backend.origin = subset.metadata.origin }
-            apply(traffic.policies(for: id, section: nil), to: &backend)
-            origins["backend/\(backend.name)/tls"] = policies.place(for: id, section: nil)
+            let traffic = traffic.policies(for: id, section: nil)
+            apply(traffic, to: &backend)
+            let tlsPolicy = policies.place(for: id, section: nil)
+            origins["backend/\(backend.name)/tls"] = tlsPolicy
             finish(&backend, subset, of: id)
-            return add(backend)
+            return add(
+                backend,
+                Source(
+                    set: set, service: nil, selector: subset?.selector ?? [:],
+                    objects: objects(id, subset, traffic, tlsPolicy?.object)))
         }
     }
 
@@ -248,7 +346,7 @@ final class BackendTable {
     }
 
     /// Adds `backend`, or finds the equal one that another use has made.
-    private func add(_ backend: Backend) -> BackendTarget {
+    private func add(_ backend: Backend, _ source: Source) -> BackendTarget {
         let plain = backend.name.split(separator: "#").first.map(String.init) ?? backend.name
         if let same = index[plain], backends[same].protocol == backend.protocol, backends[same].tls == backend.tls {
             return .backend(plain)
@@ -256,6 +354,7 @@ final class BackendTable {
         if index[backend.name] == nil {
             index[backend.name] = backends.count
             backends.append(backend)
+            sources[backend.name] = source
         }
         return .backend(backend.name)
     }

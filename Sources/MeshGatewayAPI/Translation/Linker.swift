@@ -9,47 +9,77 @@ final class Linker {
     let tlsPolicies: TLSPolicies
     let traffic: TrafficPolicies
     let backends: BackendTable
+    let purpose: Translator.Purpose
+    let mesh: MeshIndex
+    let resources = ResourceList()
     var slots: [ListenerSlot] = []
     private(set) var origins: [String: Place] = [:]
     private var objectStatuses: [ObjectStatus] = []
     var claims = ClaimTable()
+    /// The route whose kind each port of a Service has.
+    var governors: [Governed: Metadata] = [:]
+    private(set) var listenerPolicies: (ListenerSlot) -> ListenerPolicyDocument? = { _ in nil }
 
-    init(_ documents: DocumentSet, base: String, report: Report) {
+    init(
+        _ documents: DocumentSet, base: String, stored: Set<String>, purpose: Translator.Purpose, report: Report
+    ) {
         self.documents = documents
         self.report = report
-        material = Material(documents, base: base, report: report)
+        self.purpose = purpose
+        mesh = MeshIndex(documents, purpose: purpose, report: report)
+        material = Material(documents, base: base, stored: stored, report: report)
         tlsPolicies = TLSPolicies(documents, material: material, report: report)
         traffic = TrafficPolicies(documents, report: report)
-        backends = BackendTable(documents, policies: tlsPolicies, traffic: traffic, report: report)
+        backends = BackendTable(documents, policies: tlsPolicies, traffic: traffic, mesh: mesh, report: report)
     }
 
-    /// The model; of use only if nothing was reported as an error.
-    func link() -> Model {
-        var model = Model()
-        if documents.gateways.isEmpty, !report.hasErrors {
-            let place = documents.objects.first?.place ?? Place(file: "", line: 1, column: 1)
-            report.error(
-                "there is no Gateway, so nothing is served", at: place,
-                remedy: "kind: Gateway with listeners: [{name: http, protocol: HTTP, port: 8080}]")
-        }
+    /// The model, and ``resources``; of use only if nothing was reported as an error. Nil for a control plane.
+    func link() -> Model? {
+        checkGateways()
         slots = documents.gateways.flatMap { gateway in
             gateway.listeners.map { ListenerSlot(gateway, $0, report: report) }
         }
         findConflicts()
         for slot in slots { resolveTLS(slot) }
-        attachRoutes()
-        model.settings = settings()
-        model.listeners = listeners()
-        model.backends = backends.backends
+        let routes = sortedRoutes()
+        for route in routes { attach(route) }
+        listenerPolicies = findListenerPolicies()
+        let settings = settings()
+        var model: Model?
+        if purpose == .proxy {
+            let proxy = Model(settings: settings, listeners: listeners(of: slots), backends: backends.backends)
+            check(proxy)
+            model = proxy
+        }
+        // What only a mesh uses comes behind, so that the proxy of the model does not look after it.
+        for route in routes { attachToServices(route) }
+        linkMesh(settings)
         origins.merge(backends.origins) { first, _ in first }
         for (name, place) in material.places { remember("certificate/\(name)", place) }
-        if !report.hasErrors {
-            for problem in model.problems() {
-                let place = documents.objects.first?.place ?? Place(file: "", line: 1, column: 1)
-                report.error("the translation is not valid, which is a bug in martlet: \(problem)", at: place)
-            }
-        }
         return model
+    }
+
+    /// Finds what only a mistake of ours can be.
+    func check(_ model: Model) {
+        guard !report.hasErrors else { return }
+        for problem in model.problems() {
+            let place = documents.objects.first?.place ?? Place(file: "", line: 1, column: 1)
+            report.error("the translation is not valid, which is a bug in martlet: \(problem)", at: place)
+        }
+    }
+
+    private func checkGateways() {
+        guard purpose == .proxy, documents.gateways.isEmpty, !report.hasErrors else { return }
+        let place = documents.objects.first?.place ?? Place(file: "", line: 1, column: 1)
+        if documents.isMesh {
+            report.warning(
+                "there is no Gateway, so nothing is served but by the proxies of a mesh", at: place,
+                remedy: "martlet-control serve --config DIR")
+        } else {
+            report.error(
+                "there is no Gateway, so nothing is served", at: place,
+                remedy: "kind: Gateway with listeners: [{name: http, protocol: HTTP, port: 8080}]")
+        }
     }
 
     /// Every condition, by the order of reading.
@@ -57,9 +87,10 @@ final class Linker {
         let order = Dictionary(
             documents.objects.enumerated().map { ($0.element.id.description, $0.offset) },
             uniquingKeysWith: { a, _ in a })
-        return (gatewayStatuses() + objectStatuses + tlsPolicies.statuses + traffic.statuses).enumerated().sorted {
-            (order[$0.element.object] ?? 0, $0.offset) < (order[$1.element.object] ?? 0, $1.offset)
-        }.map(\.element)
+        return (gatewayStatuses() + objectStatuses + tlsPolicies.statuses + traffic.statuses + mesh.statuses)
+            .enumerated().sorted {
+                (order[$0.element.object] ?? 0, $0.offset) < (order[$1.element.object] ?? 0, $1.offset)
+            }.map(\.element)
     }
 
     /// Adds the conditions of an object under one parent.
@@ -73,8 +104,18 @@ final class Linker {
 
     // MARK: Conflicts
 
-    /// Of listeners that cannot share a socket the first one serves.
+    /// Of listeners that cannot share a socket the first one serves. Gateways that are proxies of their own share none.
     private func findConflicts() {
+        guard purpose == .proxy else {
+            for gateway in documents.gateways {
+                findConflicts(slots.filter { $0.gateway.metadata.id == gateway.metadata.id })
+            }
+            return
+        }
+        findConflicts(slots)
+    }
+
+    private func findConflicts(_ slots: [ListenerSlot]) {
         var owners: [ListenAddress: [ListenerSlot]] = [:]
         for slot in slots {
             for address in slot.addresses {

@@ -41,6 +41,12 @@ final class ListenerSlot {
         return gateway.addresses.map { .ip($0.value, port: port) }
     }
 
+    /// What its section is called at each of ``addresses``.
+    var sectionNames: [String] {
+        let addresses = addresses
+        return addresses.count == 1 ? [name] : addresses.map { "\(name)@\($0)" }
+    }
+
     /// True if TLS ends here.
     var terminatesTLS: Bool { listener.tls.map { $0.mode == .terminate } ?? false }
 

@@ -2,16 +2,14 @@ import MeshModel
 
 /// The sockets of the model, and the conditions of Gateways.
 extension Linker {
-    /// One listener for each address, with the sections that share it.
-    func listeners() -> [Listener] {
+    /// One listener for each address of `slots`, with the sections that share it.
+    func listeners(of slots: [ListenerSlot]) -> [Listener] {
         var result: [Listener] = []
         var index: [ListenAddress: Int] = [:]
         var owners: [ListenAddress: (slot: ListenerSlot, policy: ListenerPolicyDocument?)] = [:]
-        let policies = listenerPolicies()
         for slot in slots where slot.conflict == nil {
-            let policy = policies(slot)
-            let addresses = slot.addresses
-            for address in addresses {
+            let policy = listenerPolicies(slot)
+            for (address, name) in zip(slot.addresses, slot.sectionNames) {
                 if let owner = owners[address], owner.policy?.metadata.id != policy?.metadata.id {
                     report.error(
                         "the listeners \(owner.slot.name) and \(slot.name) share the socket \(address) but not one "
@@ -26,8 +24,7 @@ extension Linker {
                     owners[address] = (slot, policy)
                     result.append(listener(address, policy))
                 }
-                let suffix = addresses.count > 1 ? "@\(address)" : ""
-                result[position].sections.append(section(slot, policy, name: slot.name + suffix))
+                result[position].sections.append(section(slot, policy, name: name))
             }
         }
         return result
@@ -66,7 +63,7 @@ extension Linker {
     // MARK: ListenerPolicy
 
     /// Which policy a listener has: one for the listener itself before one for its Gateway, the older of two.
-    private func listenerPolicies() -> (ListenerSlot) -> ListenerPolicyDocument? {
+    func findListenerPolicies() -> (ListenerSlot) -> ListenerPolicyDocument? {
         struct Key: Hashable {
             var gateway: ObjectID
             var section: String?

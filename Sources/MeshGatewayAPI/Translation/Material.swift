@@ -7,6 +7,8 @@ import MeshModel
 final class Material {
     private let documents: DocumentSet
     private let base: String
+    /// What of the configuration is not in files.
+    private let stored: Set<String>
     private let report: Report
     private var cache: [ObjectID: Certificate?] = [:]
     /// Files that were read or should have been, as paths from the working directory, and what is in them.
@@ -16,9 +18,10 @@ final class Material {
     /// Largest file with certificates.
     private static let maximumBytes = 1 << 20
 
-    init(_ documents: DocumentSet, base: String, report: Report) {
+    init(_ documents: DocumentSet, base: String, stored: Set<String>, report: Report) {
         self.documents = documents
         self.base = base
+        self.stored = stored
         self.report = report
     }
 
@@ -81,6 +84,12 @@ final class Material {
         switch entry.value {
         case .bytes(let bytes): return Located(bytes, at: entry.place)
         case .file(let path):
+            guard !stored.contains(entry.place.file) else {
+                report.error(
+                    "\(key) is a file, and the object is not in one", at: entry.place,
+                    remedy: "write the PEM itself, or keep the object in the control plane's directory")
+                return nil
+            }
             let full = fullPath(path, from: entry.place.file)
             files[full] = files[full] ?? []
             do throws(ProxyError) {

@@ -19,9 +19,26 @@ struct ClaimTable {
 
     private var owners: [Key: Owner] = [:]
 
+    /// Claims what `route` says with `rules`; returns one sentence for each part of it that can never match.
+    mutating func claim(
+        _ route: AttachableRoute, _ rules: [RouteRule], slot: String, _ hostnames: [Hostname], _ report: Report
+    ) -> [String] {
+        let id = route.metadata.id
+        switch route.content {
+        case .http(let document):
+            let places = document.rules.map { ($0.place, $0.matches.map(\.place)) }
+            return claim(rules, places, slot: slot, hostnames, id, report)
+        case .grpc(let document):
+            let places = document.rules.map { ($0.place, $0.matches.map(\.place)) }
+            return claim(rules, places, slot: slot, hostnames, id, report)
+        case .stream(let document):
+            return claim(streamAt: document.place, slot: slot, hostnames, id, report)
+        }
+    }
+
     /// Claims the matches of a route's `rules`, whose places are those of the rule and of its matches; returns one
     /// sentence for each rule that can never match, and reports it.
-    mutating func claim(
+    private mutating func claim(
         _ rules: [RouteRule], _ places: [(rule: Place, matches: [Place])], slot: String, _ hostnames: [Hostname],
         _ route: ObjectID, _ report: Report
     ) -> [String] {
@@ -59,7 +76,7 @@ struct ClaimTable {
     }
 
     /// Claims a socket or server names for a TCPRoute or TLSRoute.
-    mutating func claim(
+    private mutating func claim(
         streamAt place: Place, slot: String, _ hostnames: [Hostname], _ route: ObjectID, _ report: Report
     ) -> [String] {
         var winner: Owner?

@@ -23,13 +23,16 @@ extension BackendTable {
             backend.endpoints = all.filter { endpoint in
                 subset.labels.allSatisfy { endpoint.labels[$0.key] == $0.value.value }
             }
-            if backend.endpoints.isEmpty, !all.isEmpty { warn(subset, all, parent) }
+            let labels = all.map(\.labels) + mesh.labels(of: parent)
+            let isSomewhere = labels.contains { labels in subset.selector.allSatisfy { labels[$0.key] == $0.value } }
+            if !isSomewhere, !labels.isEmpty { warn(subset, labels, parent) }
             apply(traffic.policies(for: subset.metadata.id, section: nil), to: &backend)
         }
         check(backend)
         // Nothing is weaker than a backend: a timeout that is none is the absence of one.
         backend.policy.timeouts.forgetUnlimited(unless: [])
-        if backend.loadBalancer.zonePreference != nil, documents.settings.first?.zone == nil,
+        // In a mesh each proxy is told where it stands.
+        if backend.loadBalancer.zonePreference != nil, documents.settings.first?.zone == nil, mesh.isForProxy,
             let place = origins["backend/\(backend.name)/loadBalancer.zonePreference"]
         {
             report.warning(
@@ -55,11 +58,11 @@ extension BackendTable {
         }
     }
 
-    private func warn(_ subset: BackendSubsetDocument, _ all: [Endpoint], _ parent: ObjectID) {
-        let alone = subset.labels.first { label in !all.contains { $0.labels[label.key] == label.value.value } }
+    private func warn(_ subset: BackendSubsetDocument, _ all: [[String: String]], _ parent: ObjectID) {
+        let alone = subset.labels.first { label in !all.contains { $0[label.key] == label.value.value } }
         guard let label = alone ?? subset.labels.first else { return }
-        let values = Set(all.compactMap { $0.labels[label.key] }).sorted()
-        let keys = Set(all.flatMap(\.labels.keys)).sorted()
+        let values = Set(all.compactMap { $0[label.key] }).sorted()
+        let keys = Set(all.flatMap(\.keys)).sorted()
         let remedy: String
         if alone == nil {
             remedy = "labels that one endpoint has together"
@@ -115,6 +118,11 @@ extension Timeouts {
 extension BackendSubsetDocument {
     /// What its backend in the model is called.
     var baseName: String { "\(metadata.namespace)/BackendSubset/\(metadata.name)" }
+
+    /// The labels that an endpoint of it has.
+    var selector: [String: String] {
+        Dictionary(labels.map { ($0.key, $0.value.value) }) { first, _ in first }
+    }
 }
 
 extension EndpointSliceDocument {

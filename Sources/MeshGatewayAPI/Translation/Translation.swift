@@ -3,8 +3,19 @@ import MeshModel
 
 /// What became of a configuration: the model if it can be used, and everything there is to say about it.
 public struct Translation: Sendable {
-    /// The model; nil if any diagnostic is an error.
+    /// The model of one proxy that is all Gateways; nil if any diagnostic is an error, and for a control plane, whose
+    /// Gateways are proxies of their own.
     public var model: Model?
+    /// What the proxies of a mesh are made from, by type and name: mesh settings, backends (every port of every Service,
+    /// and what routes refer to), their endpoints as far as documents say them, access policies, services, workloads,
+    /// gateways and attached routes; no trust bundle. Empty if any diagnostic is an error.
+    ///
+    /// A route's `age` is its `creationTimestamp` in milliseconds since 1970; without one it is younger than all that
+    /// have one, in the order of reading. Who knows the age better may write another.
+    public var resources: [MeshResource] = []
+    /// The objects that each resource is made from, as in ``ObjectStatus/object``: first the one that it is, then those
+    /// that have a say in it, such as policies.
+    public var objects: [MeshResourceID: [String]] = [:]
     /// All problems, by file, line and column.
     public var diagnostics: [Diagnostic]
     /// The conditions of every object that has some, in the order of reading.
@@ -29,6 +40,8 @@ public struct Translation: Sendable {
         diagnostics = Report.sorted(diagnostics + found)
         guard hasErrors else { return }
         model = nil
+        resources = []
+        objects = [:]
         for object in conditions.indices {
             for index in conditions[object].conditions.indices
             where conditions[object].conditions[index].type == "Programmed" {
@@ -36,6 +49,25 @@ public struct Translation: Sendable {
             }
         }
     }
+}
+
+/// The name of a resource, unique among all.
+public struct MeshResourceID: Sendable, Hashable {
+    /// Its kind.
+    public var type: MeshResourceType
+    /// Unique among resources of its type.
+    public var name: String
+
+    /// The resource `name` of a type.
+    public init(type: MeshResourceType, name: String) {
+        self.type = type
+        self.name = name
+    }
+}
+
+extension MeshResource {
+    /// The resource's name among all.
+    public var id: MeshResourceID { MeshResourceID(type: type, name: name) }
 }
 
 /// The standard's condition: one statement about an object, or about an object under one parent.
@@ -62,7 +94,7 @@ public struct Condition: Sendable, Hashable {
 public struct ObjectStatus: Sendable, Hashable {
     /// As in `HTTPRoute shop/cart`.
     public var object: String
-    /// `listener NAME` of a Gateway, `parent Gateway NAMESPACE/NAME` of a route, `target …` of a policy; may be empty.
+    /// `listener NAME` of a Gateway, `parent Gateway NAMESPACE/NAME` or `parent Service …` of a route, `target …` of a policy; may be empty.
     public var part: String
     /// Where the object is written.
     public var place: Place
@@ -81,16 +113,27 @@ public struct ObjectStatus: Sendable, Hashable {
     public func condition(_ type: String) -> Condition? { conditions.first { $0.type == type } }
 }
 
-/// A file of the configuration.
+/// A file of the configuration, or an object that a store keeps.
 public struct SourceFile: Sendable {
-    /// How diagnostics name it.
+    /// How diagnostics name it: a path, or an object as in `Workload shop/orders`.
     public var path: String
     /// Its content.
     public var text: String
+    /// True if it is no file. Then nothing in it can refer to files beside it; who may change objects over the network
+    /// must not be able to have the control plane read its disk.
+    public var isStored: Bool
 
     /// The file `path` with `text`.
     public init(path: String, text: String) {
         self.path = path
         self.text = text
+        isStored = false
+    }
+
+    /// The object `object`, as in `Workload shop/orders`, as it was stored: `text` is YAML or JSON.
+    public init(object: String, text: String) {
+        path = object
+        self.text = text
+        isStored = true
     }
 }

@@ -1,14 +1,24 @@
 import MeshCore
 import MeshModel
 
-/// Gateway API YAML → ``Model``.
+/// Gateway API YAML → ``Model``, and ``MeshResource``s.
 public enum Translator {
+    /// Who asks, and with that what has to be there.
+    public enum Purpose: Sendable, Equatable {
+        /// One proxy that serves all Gateways, as `martlet run`: without a Gateway there is nothing to do, and Gateways
+        /// share its sockets.
+        case proxy
+        /// A control plane: each Gateway is a proxy of its own, or several; there may be none. `trustDomain` is that of
+        /// its authority, which a Mesh cannot change; nil if the Mesh decides.
+        case controlPlane(trustDomain: String?)
+    }
+
     /// Translates the files `*.yaml` and `*.yml` of a directory and of the directories in it, in the order of their
     /// paths, or one file. What begins with a dot is left out.
     ///
     /// Throws if something cannot be read at all: the directory, one of its files, or if no file has a document.
     /// Everything else is a diagnostic.
-    public static func load(directory: String) throws(ProxyError) -> Translation {
+    public static func load(directory: String, for purpose: Purpose = .proxy) throws(ProxyError) -> Translation {
         let found = try ConfigurationFiles(directory)
         let report = Report()
         var files: [SourceFile] = []
@@ -26,14 +36,16 @@ public enum Translator {
         if documents.objects.isEmpty, report.diagnostics.isEmpty {
             throw ProxyError("\(directory) has no document, only comments or nothing at all")
         }
-        return link(documents, files, base: found.base, report)
+        return link(documents, files, base: found.base, purpose, report)
     }
 
-    /// Translates files that have been read already; `base` is the directory that their paths are relative to, and
-    /// with that the paths in Secrets and ConfigMaps.
-    public static func translate(_ files: [SourceFile], base: String = ".") -> Translation {
+    /// Translates files or stored objects that have been read already; `base` is the directory that paths of files are
+    /// relative to, and with that the paths in Secrets and ConfigMaps.
+    public static func translate(
+        _ files: [SourceFile], base: String = ".", for purpose: Purpose = .proxy
+    ) -> Translation {
         let report = Report()
-        return link(read(files, report), files, base: base, report)
+        return link(read(files, report), files, base: base, purpose, report)
     }
 
     private static func read(_ files: [SourceFile], _ report: Report) -> DocumentSet {
@@ -46,13 +58,17 @@ public enum Translator {
     }
 
     private static func link(
-        _ documents: DocumentSet, _ files: [SourceFile], base: String, _ report: Report
+        _ documents: DocumentSet, _ files: [SourceFile], base: String, _ purpose: Purpose, _ report: Report
     ) -> Translation {
-        let linker = Linker(documents, base: base, report: report)
+        let stored = Set(files.filter(\.isStored).map(\.path))
+        let linker = Linker(documents, base: base, stored: stored, purpose: purpose, report: report)
         var model = linker.link()
-        model.revision = revision(files, linker.material)
+        model?.revision = revision(files, linker.material)
+        let isUsable = !report.hasErrors
         return Translation(
-            model: report.hasErrors ? nil : model, diagnostics: report.sorted(), conditions: linker.statuses,
+            model: isUsable ? model : nil, resources: isUsable ? linker.resources.sorted : [],
+            objects: isUsable ? linker.resources.objects : [:], diagnostics: report.sorted(),
+            conditions: linker.statuses,
             origins: linker.origins,
             sources: Dictionary(files.map { ($0.path, $0.text) }) { first, _ in first },
             referencedFiles: linker.material.files.keys.sorted())

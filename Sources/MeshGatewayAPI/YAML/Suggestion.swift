@@ -17,7 +17,8 @@ enum Suggestion {
 
     /// What people call things elsewhere, in lower case, and what these may be here.
     private static let habits: [String: [String]] = [
-        "host": ["hostname", "hostnames"], "hosts": ["hostnames"], "domains": ["hostnames"], "sni": ["hostnames"],
+        "host": ["hostname", "hostnames", "hosts"], "hosts": ["hostnames"], "domains": ["hostnames"],
+        "sni": ["hostnames"],
         "gateway": ["parentRefs"], "gateways": ["parentRefs"], "parents": ["parentRefs"], "routes": ["rules"],
         "backend": ["backendRef", "backendRefs", "Backend"], "backends": ["backendRefs"], "services": ["backendRefs"],
         "destinations": ["backendRefs"], "upstreams": ["backendRefs", "endpoints"], "servers": ["endpoints"],
@@ -42,6 +43,11 @@ enum Suggestion {
         "subset": ["BackendSubset"], "destinationrule": ["TrafficPolicy"], "backendtrafficpolicy": ["TrafficPolicy"],
         "connecttimeout": ["timeouts"], "maxheadersize": ["maxHeaderBytes"],
         "maxbodysize": ["maxBodyBytes"], "clientmaxbodysize": ["maxBodyBytes"],
+        "principals": ["identities"], "principal": ["identities"], "ipblocks": ["cidrs"], "remoteipblocks": ["cidrs"],
+        "source": ["from"], "operation": ["to"], "containerport": ["appPort"], "targetport": ["appPort"],
+        "healthcheck": ["readiness"], "readinessprobe": ["readiness"], "virtualnode": ["Workload"],
+        "authorizationpolicy": ["AccessPolicy"], "peerauthentication": ["Mesh"], "hostnames": ["hosts"],
+        "outboundtrafficpolicy": ["unknownDestinations"],
     ]
 
     /// "write X" for the closest one, or "one of A, B, C".

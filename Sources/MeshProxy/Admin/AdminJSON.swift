@@ -31,9 +31,10 @@ enum JSON {
 
 /// The configuration that is served: what the model holds, without keys and certificates.
 enum ConfigurationJSON {
-    static func text(_ snapshot: Snapshot) -> String {
+    static func text(_ snapshot: Snapshot, control: String? = nil) -> String {
         JSON.object([
             ("revision", JSON.string(snapshot.model.revision)),
+            ("control", control),
             ("listeners", JSON.array(snapshot.model.listeners.map(listener))),
             ("backends", JSON.array(snapshot.model.backends.map(backend))),
         ]) + "\n"

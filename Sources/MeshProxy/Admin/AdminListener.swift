@@ -46,8 +46,12 @@ final class AdminListener: Sendable {
     private let workers: [WorkerReference]
     private let started = Clock.wall()
     private let state = Mutex(State())
+    private let control: ControlStatus?
 
-    init(workers: [WorkerReference]) { self.workers = workers }
+    init(workers: [WorkerReference], control: ControlStatus? = nil) {
+        self.workers = workers
+        self.control = control
+    }
 
     // MARK: What the proxy tells
 
@@ -91,7 +95,9 @@ final class AdminListener: Sendable {
         case .live: exchange.answer(AdminAnswer("live\n"))
         case .ready: exchange.answer(readiness())
         case .config:
-            exchange.answer(AdminAnswer(json: state.withLock { $0.snapshot }.map(ConfigurationJSON.text) ?? "{}\n"))
+            let snapshot = state.withLock { $0.snapshot }
+            exchange.answer(
+                AdminAnswer(json: snapshot.map { ConfigurationJSON.text($0, control: control?.json) } ?? "{}\n"))
         case .certs:
             exchange.answer(AdminAnswer(json: state.withLock { $0.snapshot }.map(CertificatesJSON.text) ?? "[]\n"))
         case .drain:
@@ -105,6 +111,9 @@ final class AdminListener: Sendable {
 
     private func readiness() -> AdminAnswer {
         let draining = state.withLock { $0.isDraining }
+        if !draining, let control, !control.isConfigured {
+            return AdminAnswer("waiting for a configuration\n", status: 503)
+        }
         return draining ? AdminAnswer("draining\n", status: 503) : AdminAnswer("ready\n")
     }
 
@@ -137,7 +146,8 @@ final class AdminListener: Sendable {
         facts.rejectedConfigurations = state.rejected
         facts.lastConfigurationAccepted = state.lastAccepted
         facts.certificates = state.snapshot.map(CertificatesJSON.expiries) ?? []
-        facts.isReady = !state.isDraining
+        facts.isReady = !state.isDraining && control?.isConfigured ?? true
+        facts.control = control?.facts
         facts.isDraining = state.isDraining
         facts.backends = state.snapshot?.backends.map(\.facts) ?? []
         facts.overloadLevel = reports.map(\.overload.level).max() ?? 0

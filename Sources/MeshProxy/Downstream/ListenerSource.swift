@@ -82,18 +82,31 @@ final class ListenerSource: EventSource {
         connection.source = self
         connection.listenerSlot = configuration.listenerSlot(index)
         worker.opened(connection)
-        connection.speak(Opening.conversation(on: connection, listener: self, served))
+        if let destinations = served.destinations {
+            connection.speak(Redirected.conversation(on: connection, listener: self, served, destinations))
+        } else {
+            connection.speak(Opening.conversation(on: connection, listener: self, served))
+        }
         worker.loop.add(connection, [.readable, .writable, .peerClosed])
     }
 }
 
-/// What makes a listener the same one after a reload: its address.
+/// What makes a listener the same one after a reload: its address, or if the system chose that, its first section.
 enum ListenerKey: Hashable, Sendable {
     case admin
     case address(ListenAddress)
+    case chosen(ListenAddress, section: String)
+
+    init(_ listener: Listener) {
+        if listener.address.port == 0, let section = listener.sections.first {
+            self = .chosen(listener.address, section: section.name)
+        } else {
+            self = .address(listener.address)
+        }
+    }
 }
 
-/// Where a client came in: its listener, and in TLS the section that took it. Shared by what came in the same way.
+/// Where a client came in: its listener, and in TLS or redirected the section that took it. Shared by what came in the same way.
 final class DownstreamOrigin {
     let listener: ListenerSource
     let limits: ListenerLimits
@@ -119,6 +132,7 @@ final class DownstreamOrigin {
         role = served.role
         trustedHops = served.trustedHops
         sectionName = section
+        self.isTLS = isTLS
         var codec = HTTP1Limits()
         codec.maxHeaders = limits.maxHeaders
         codec.maxHeaderBytes = limits.maxHeaderBytes
@@ -135,8 +149,12 @@ final class DownstreamOrigin {
         guard let sectionName else { return snapshot.listeners[listener.index].isTLS ? -1 : nil }
         if generation != snapshot.generation {
             generation = snapshot.generation
-            let sections = snapshot.listeners[listener.index].sections
-            sectionIndex = sections.firstIndex { $0.name == sectionName && (isTLS || $0.mesh == .permissive) } ?? -1
+            let served = snapshot.listeners[listener.index]
+            let takesClearText = served.destinations != nil
+            sectionIndex =
+                served.sections.firstIndex {
+                    $0.name == sectionName && (isTLS || takesClearText || $0.mesh == .permissive)
+                } ?? -1
         }
         return sectionIndex
     }

@@ -26,6 +26,10 @@ final class StreamTunnel {
     private var early: OutputQueue
     private let listenerSlot: Int
     private let slot: Int
+    /// The hop that the connection is counted as.
+    private var hop = HopPlace.none
+    /// Who the client is, as hops tell it; known while it is there.
+    private var hopSide = 0
     private let started: Instant
     private let idle: UInt64
     private var reason: Reason?
@@ -45,6 +49,7 @@ final class StreamTunnel {
         let served = listener.configuration.snapshot.listeners[listener.index]
         let section = served.sections.firstIndex { $0.name == name }
         var backend: BackendPool?
+        var backendIndex: Int?
         var slot = -1
         var reason: Reason?
         let denied = section.flatMap { deniedPolicy(served, connection, section: $0, listener) }
@@ -56,18 +61,40 @@ final class StreamTunnel {
             case .notValid: reason = .backendNotValid
             case .backend(let index, _):
                 backend = listener.configuration.backends[index]
+                backendIndex = index
                 slot = listener.configuration.streamSlot(listener: listener.index, backend: index)
             }
         } else {
             reason = .routeNotFound
         }
         let tunnel = StreamTunnel(connection, served, backend, slot: slot)
-        let end = TunnelEnd(connection, tunnel, isDownstream: true)
-        tunnel.downstream = Link(end)
         tunnel.reason = reason
         tunnel.policy = denied?.policy ?? []
-        worker.metrics.exchangeStarted(listener: tunnel.listenerSlot)
-        if !tunnel.connect(client: connection) { worker.resume(connection) }
+        if let index = backendIndex, let section, listener.configuration.countsHops {
+            tunnel.hop = listener.configuration.streamHop(listener: listener.index, section: section, backend: index)
+        }
+        return tunnel.begin(connection)
+    }
+
+    /// The client's end on `connection`, whose other end is at `address`: nobody here knows what is there.
+    static func passing(
+        on connection: Connection, _ served: ServedListener, to address: SocketAddress, listener: ListenerSource
+    ) -> Conversation {
+        let configuration: LoopConfiguration = listener.configuration
+        let tunnel = StreamTunnel(
+            connection, served, connection.worker.passthrough.pool(to: address, .tcp),
+            slot: configuration.passthroughSlot(listener.index))
+        if configuration.countsHops {
+            tunnel.hop = configuration.hop(listener: listener.index, rule: -1, share: 0, passes: true)
+        }
+        return tunnel.begin(connection)
+    }
+
+    private func begin(_ connection: Connection) -> Conversation {
+        let end = TunnelEnd(connection, self, isDownstream: true)
+        downstream = Link(end)
+        worker.metrics.exchangeStarted(listener: listenerSlot)
+        if !connect(client: connection) { worker.resume(connection) }
         return end
     }
 
@@ -236,6 +263,7 @@ final class StreamTunnel {
         // Another endpoint was asked in the place of this one.
         if !end.isDownstream && upstream?.points(to: end) != true { return }
         self.reason = self.reason ?? reason
+        if end.isDownstream && hop.isInbound { hopSide = end.connection { $0.hopSide } }
         let other = peer(of: end)
         if end.isDownstream { downstream = nil } else { upstream = nil }
         other? { $0.peerIsGone() }
@@ -253,6 +281,8 @@ final class StreamTunnel {
         record.requestBytes = UInt64(requestBytes)
         record.responseBytes = UInt64(responseBytes)
         record.wasCutOff = reason != nil
+        record.hopSlot = hop.slot
+        record.hopSide = hop.isInbound ? hopSide : pool?.hopSide ?? 0
         worker.record(record) { record in
             record.endpoint = pool?.text ?? []
             record.attempts = pool == nil ? 0 : max(attempts, 1)

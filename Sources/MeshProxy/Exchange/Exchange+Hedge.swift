@@ -22,7 +22,7 @@ extension Exchange {
         guard let rule = plan?.retry, hedge == nil, endpoint != nil, state.requestEnded, state.mayRetry,
             !retrying.hasPermit, retrying.retries < rule.attempts, !upgrade.isWanted,
             retrying.isKeeping || account.requestBytes == 0, rule.mayRepeat(isIdempotent: request.method.isIdempotent),
-            let pool = configuration?.backends[backend]
+            let pool
         else { return }
         if pool.beginRetry() != nil { return }
         worker.metrics.upstreamRetry(backend: pool.metricsSlot, .hedge)

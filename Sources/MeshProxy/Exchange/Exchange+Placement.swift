@@ -68,7 +68,7 @@ extension Exchange {
     /// Adds to the response what the client needs to come to the same endpoint again.
     func tellPlacement() {
         if placement.cookieSource < 0 && compiledRule?.session == nil { return }
-        guard let pool = configuration?.backends[backend], let endpoint, let served else { return }
+        guard let pool, let endpoint, let served else { return }
         if placement.cookieSource >= 0 {
             pool.requestHash?.setCookie(
                 placement.cookieSource, value: placement.cookie, in: response, isSecure: served.isTLS)

@@ -15,6 +15,11 @@ extension Exchange {
         record.grpcStatus = account.grpcStatus
         record.requestBytes = UInt64(account.requestBytes)
         record.responseBytes = UInt64(account.responseBytes)
+        if let configuration, configuration.countsHops {
+            let hop = configuration.hop(listener: listener, rule: rule, share: share, passes: passthrough != nil)
+            record.hopSlot = hop.slot
+            record.hopSide = hop.isInbound ? side.withOrigin { $1.hopSide } ?? 0 : account.hopSide
+        }
         worker.record(record) { fill(&$0, side) }
     }
 

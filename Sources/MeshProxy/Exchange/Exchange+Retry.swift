@@ -55,7 +55,7 @@ extension Exchange {
     func tryAgain(_ cause: RetryCause, pushback: Pushback = .none) -> Bool {
         if waitsForHedge(cause) { return true }
         endRetry()
-        guard let rule = plan?.retry, state.mayRetry, let pool = configuration?.backends[backend] else { return false }
+        guard let rule = plan?.retry, state.mayRetry, let pool else { return false }
         let question = RetryQuestion(
             cause, isIdempotent: request.method.isIdempotent, isReplayable: !upgrade.isWanted || cause.isUnprocessed,
             retries: retrying.retries, pushback: pushback, remaining: deadlines.left(now: worker.loop.now))
@@ -77,7 +77,7 @@ extension Exchange {
     func endRetry() {
         guard retrying.hasPermit else { return }
         retrying.hasPermit = false
-        configuration?.backends[backend].endRetry()
+        pool?.endRetry()
     }
 
     /// True if the budget has no place for the replay that `failure` asks for: endpoints that refuse streams or
@@ -88,7 +88,7 @@ extension Exchange {
         case .staleConnection, .failed: return false
         }
         // The request has its place already.
-        guard !retrying.hasPermit, let pool = configuration?.backends[backend] else { return false }
+        guard !retrying.hasPermit, let pool else { return false }
         retrying.hasPermit = pool.beginRetry() == nil
         return !retrying.hasPermit
     }

@@ -41,9 +41,11 @@ final class Exchange: TimerNode {
     var served: ServedListener?
     private(set) var compiledRule: CompiledRule?
     var listener = 0
-    private var rule = -1
-    private var share = 0
+    private(set) var rule = -1
+    private(set) var share = 0
     var backend = -1
+    /// The way to where the client's connection was going, if no backend is known for the request.
+    var passthrough: BackendPool?
     var placement = ExchangePlacement()
     var upgrade = Upgrade.none
     var mirrors: [MirroredCopy] = []
@@ -62,6 +64,9 @@ final class Exchange: TimerNode {
     var heldCause: RetryCause?
     /// The answer that the request gets on purpose, once it has waited.
     var fault: Fault.Abort?
+
+    /// Where the request goes, once that is known.
+    var pool: BackendPool? { backend >= 0 ? configuration?.backends[backend] : passthrough }
 
     init(worker: Worker) {
         self.worker = worker
@@ -122,7 +127,9 @@ final class Exchange: TimerNode {
         let section = downstream.withOrigin { origin, _ in origin.section(in: configuration.snapshot) } ?? nil
         let prefixLength: Int
         switch served.table.match(request, section: section) {
-        case .notFound: return answer(.routeNotFound)
+        case .notFound:
+            if served.destinations != nil && passesOn() { return admit([], []) }
+            return answer(.routeNotFound)
         case .misdirected: return answer(.misdirectedRequest)
         case .rule(let index, let length):
             rule = index
@@ -174,7 +181,7 @@ final class Exchange: TimerNode {
     // MARK: 4. Attempt
 
     func startAttempt(fresh: Bool) {
-        guard let pool = configuration?.backends[backend] else { return answer(.internalError) }
+        guard let pool else { return answer(.internalError) }
         if let reason = deadlines.overdue(now: worker.loop.now) { return answer(reason) }
         state.attempt()
         if state.attempts > 1 { rewind() }
@@ -239,6 +246,7 @@ final class Exchange: TimerNode {
         guard let endpoint else { return }
         endpoint.detach()
         account.endpoint = endpoint.text
+        account.hopSide = endpoint.hopSide
         self.endpoint = nil
         if admission.isEmpty { return }
         let taken = admission
@@ -427,7 +435,7 @@ final class Exchange: TimerNode {
 
     /// The connection to the endpoint could not be made: no byte of the request has left.
     func connectFailed(_ reason: Reason) {
-        let others = (configuration?.backends[backend].endpoints.count ?? 0) > 1
+        let others = (pool?.endpoints.count ?? 0) > 1
         if let endpoint { tried.insert(endpoint.index) }
         upstreamFailed(others ? .unprocessed(reason) : .failed(reason))
     }
@@ -467,7 +475,7 @@ final class Exchange: TimerNode {
         case .none: break
         case .replay:
             account.replays &+= 1
-            if let pool = configuration?.backends[backend] {
+            if let pool {
                 worker.metrics.upstreamReplayed(backend: pool.metricsSlot)
             }
             startAttempt(fresh: true)
@@ -554,6 +562,7 @@ final class Exchange: TimerNode {
         rule = -1
         share = 0
         backend = -1
+        if passthrough != nil { passthrough = nil }
         upgrade = .none
         placement = ExchangePlacement()
         account.reset()

@@ -21,6 +21,8 @@ struct ExchangeAccount {
     var policy: [UInt8] = []
     /// The last attempt's endpoint as text.
     var endpoint: [UInt8] = []
+    /// Who the last attempt's endpoint was, as hops tell it.
+    var hopSide = 0
     var wasCutOff = false
     /// Path and host as they were routed, in the request's arena: filters may rewrite them.
     var routedPath = ByteRange.empty

@@ -12,18 +12,28 @@ final class LoopConfiguration {
     /// By listener: for what is answered before it has a route.
     private let unroutedSlots: [Int]
     private let streamSlots: [[Int]]
+    /// By listener: for what goes on to where it was meant to go.
+    private let passthroughSlots: [Int]
+    private let hops: HopTable
     /// By listener, section and number in its access table: the counters of a policy.
     private let accessSlots: [[[Int]]]
 
-    init(_ snapshot: Snapshot, backends: [BackendPool], metrics: LoopMetrics) {
+    /// The slots of `previous` are taken over for listeners that are the same: endpoints change often, routes seldom.
+    init(
+        _ snapshot: Snapshot, backends: [BackendPool], metrics: LoopMetrics, previous: LoopConfiguration? = nil
+    ) {
         self.snapshot = snapshot
         self.backends = backends
         listenerSlots = snapshot.listeners.map { $0.admin == nil ? metrics.listenerSlot($0.name) : -1 }
         unroutedSlots = snapshot.listeners.map {
             $0.admin == nil ? metrics.slot(listener: $0.name, route: "", backend: "") : -1
         }
-        slots = snapshot.listeners.map { listener in
-            listener.table.rules.map { rule in
+        slots = snapshot.listeners.enumerated().map { index, listener in
+            if let known = previous?.slots(of: listener, at: index) {
+                for slots in known { metrics.keepSlots(slots) }
+                return known
+            }
+            return listener.table.rules.map { rule in
                 rule.split.shares.map { share in
                     metrics.slot(
                         listener: listener.sections[rule.section].name, route: rule.routeName,
@@ -37,10 +47,20 @@ final class LoopConfiguration {
                 ? []
                 : snapshot.backends.map { metrics.slot(listener: listener.name, route: "", backend: $0.name) }
         }
+        passthroughSlots = snapshot.listeners.map {
+            $0.destinations?.passesUnknown == true
+                ? metrics.slot(listener: $0.name, route: "", backend: PassthroughPools.name) : -1
+        }
+        if passthroughSlots.contains(where: { $0 >= 0 }) { _ = metrics.backendSlot(PassthroughPools.name) }
+        hops = HopTable(snapshot, metrics, previous: previous.map { ($0.snapshot, $0.hops) })
         accessSlots = snapshot.listeners.map { listener in
             listener.access.map { $0?.names.map { metrics.accessSlot($0) } ?? [] }
         }
         metrics.configurationAdopted()
+    }
+
+    private func slots(of listener: ServedListener, at index: Int) -> [[Int]]? {
+        index < slots.count && snapshot.listeners[index] === listener ? slots[index] : nil
     }
 
     func slot(listener: Int, rule: Int, share: Int) -> Int { slots[listener][rule][share] }
@@ -52,6 +72,23 @@ final class LoopConfiguration {
         return streamSlots[listener][backend]
     }
 
+    func passthroughSlot(_ listener: Int) -> Int { listener < 0 ? -1 : passthroughSlots[listener] }
+
+    /// True in a mesh.
+    var countsHops: Bool { !hops.isEmpty }
+
+    /// The hop of a request; negative `rule`: it has none. `passes`: it goes on to where it was meant to go.
+    func hop(listener: Int, rule: Int, share: Int, passes: Bool) -> HopPlace {
+        if listener < 0 { return .none }
+        if passes { return hops.passing(listener: listener) }
+        let section = rule < 0 ? 0 : snapshot.listeners[listener].table.rules[rule].section
+        return hops.place(listener: listener, rule: rule, share: share, section: section)
+    }
+
+    /// The hop of a connection to `backend`.
+    func streamHop(listener: Int, section: Int, backend: Int) -> HopPlace {
+        listener < 0 ? .none : hops.stream(listener: listener, section: section, backend: backend)
+    }
     func accessSlot(listener: Int, section: Int, policy: Int) -> Int { accessSlots[listener][section][policy] }
 
     func listenerSlot(_ listener: Int) -> Int { listener < 0 ? -1 : listenerSlots[listener] }

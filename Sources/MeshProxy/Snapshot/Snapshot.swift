@@ -37,9 +37,16 @@ public final class Snapshot: Sendable {
         }
         var names: [String: Int] = [:]
         for (index, backend) in model.backends.enumerated() { names[backend.name] = index }
+        // What a listener is compiled to depends on itself, on the order of the backends, and on who the proxy is.
+        let isSimilar = previous.map { $0.hasSameFrame(as: model) } ?? false
         var listeners: [ServedListener] = []
         for listener in model.listeners {
-            let old = previous?.listeners.first { $0.model.address == listener.address && $0.admin == nil }
+            let key = ListenerKey(listener)
+            let old = previous?.listeners.first { $0.key == key }
+            if isSimilar, let old, old.model == listener {
+                listeners.append(old)
+                continue
+            }
             listeners.append(
                 try ServedListener(
                     listener, backend: { names[$0] }, mesh: mesh, isInMesh: model.isInMesh, previous: old))
@@ -51,11 +58,24 @@ public final class Snapshot: Sendable {
         var old: [String: ServedBackend] = [:]
         for backend in previous?.backends ?? [] { old[backend.name] = backend }
         var backends: [ServedBackend] = []
+        let keepsBackends =
+            previous.map { $0.model.identity == model.identity && $0.model.settings == model.settings } ?? false
         for backend in model.backends {
+            if keepsBackends, let known = old[backend.name], known.model == backend {
+                backends.append(known)
+                continue
+            }
             backends.append(try ServedBackend(backend, model.settings, mesh: mesh, previous: old[backend.name]))
         }
         self.backends = backends
         plans = try RequestPlans(listeners, backends, previous: previous?.plans)
+    }
+
+    /// True if a listener that is the same in `model` is compiled to the same.
+    private func hasSameFrame(as model: Model) -> Bool {
+        self.model.identity == model.identity && self.model.isInMesh == model.isInMesh
+            && self.model.backends.count == model.backends.count
+            && zip(self.model.backends, model.backends).allSatisfy { $0.name == $1.name }
     }
 
     /// What works but deserves a look: certificates that expired or are not valid yet.
@@ -92,6 +112,10 @@ final class ServedListener: Sendable {
     let sections: [Section]
     /// By section: nil where TLS does not end here.
     let contexts: [TLSServerContext?]
+    /// Where redirected connections lead; nil if connections are meant for the listener itself.
+    let destinations: DestinationTable?
+    /// What makes it the same one after a reload.
+    let key: ListenerKey
     /// By section: who may do what; nil: all may do everything.
     let access: [AccessTable?]
     /// The section that takes connections without TLS beside mutual TLS, if there is one.
@@ -139,6 +163,10 @@ final class ServedListener: Sendable {
             }
         }
         self.contexts = contexts
+        destinations = try listener.originalDestination.map { wanted throws(ProxyError) in
+            try DestinationTable(wanted, of: listener)
+        }
+        key = ListenerKey(listener)
         var access: [AccessTable?] = []
         for section in listener.sections { access.append(try section.accessTable(of: listener)) }
         self.access = access
@@ -159,6 +187,8 @@ final class ServedListener: Sendable {
         sections = []
         kind = .clear
         contexts = []
+        destinations = nil
+        key = .admin
         access = []
         permissiveSection = nil
         isInMesh = false
@@ -170,8 +200,6 @@ final class ServedListener: Sendable {
 
     /// The port that redirects name.
     var port: UInt16 { model.address.port ?? 0 }
-
-    var key: ListenerKey { admin == nil ? .address(model.address) : .admin }
 
     /// How metrics and the log call it.
     var name: String { sections.count == 1 ? sections[0].name : model.address.description }

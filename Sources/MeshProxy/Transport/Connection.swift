@@ -35,6 +35,8 @@ final class Connection: EventSource {
     var listenerSlot = -1
     /// Upstream: where it leads.
     var endpoint: EndpointPool?
+    /// Downstream: who the peer is, as hops tell it; found out when first asked for.
+    private var knownHopSide: Int32 = -1
     /// It asks an endpoint for its health, and is nobody's but the prober's.
     var isProbe = false
     /// Upstream: it was usable once.
@@ -211,6 +213,15 @@ final class Connection: EventSource {
 
     /// True if the admin endpoint accepted it.
     var isOfAdmin: Bool { source?.isAdmin ?? false }
+
+    /// Who the peer is, as hops tell it: the service that its identity names, and whether that was verified.
+    var hopSide: Int {
+        if knownHopSide < 0 {
+            let service = peerService
+            knownHopSide = Int32(worker.metrics.hopSide(service ?? "", isMTLS: service != nil))
+        }
+        return Int(knownHopSide)
+    }
 
     /// Who the peer has proven to be in TLS, nil if nobody. Made when first asked for after the handshake.
     var peerIdentity: PeerIdentity? {

@@ -255,6 +255,7 @@ extension Worker {
     /// An endpoint of `share` has become available or unavailable: this loop follows now, the others by their mailbox.
     func tellAvailability(_ share: BackendShare) {
         availabilityChanged(share)
+        process.availabilityChanged(share.name)
         process.tellOthers(than: self) { $0.availabilityChanged(share) }
     }
 

@@ -56,6 +56,7 @@ final class BackendPool {
 
     /// Follows a changed backend.
     func adopt(_ backend: ServedBackend) {
+        if backend === self.backend { return }
         let connectionsStay = backend.sharesConnections(with: self.backend)
         self.backend = backend
         isGuarded = backend.isGuarded
@@ -122,6 +123,7 @@ final class BackendPool {
             if known?.isMeshed == isMeshed { old[address] = nil } else { known = nil }
             let endpoint = known ?? EndpointPool(address, isMeshed: isMeshed, backend, owner: self)
             endpoint.weight = model.weight
+            endpoint.hopSide = worker.hopSide(of: model)
             balanced.append(
                 BalancedEndpoint(
                     identity: endpoint.identity, weight: model.weight, zone: model.zone, isBackup: model.isBackup))

@@ -264,11 +264,25 @@ extension BackendShare {
         }
     }
 
+    /// Whether it is ready as a whole, and why: one of its endpoints is, by its probes' word if it has any.
+    var readiness: (isReady: Bool, reason: String) {
+        register.withLock { register in
+            guard register.check != nil else { return (true, "no probe is configured") }
+            let used = register.byNumber.values.filter { $0.users > 0 }.sorted { $0.number < $1.number }
+            if let well = used.first(where: { $0.health.wasProbed && $0.health.isHealthy }) {
+                return (true, "\(well.address): \(well.lastProbe?.detail ?? "")")
+            }
+            guard let ill = used.first(where: \.health.wasProbed) else { return (false, "no probe has ended yet") }
+            return (false, "\(ill.address): \(ill.lastProbe?.detail ?? "")")
+        }
+    }
+
     /// What is known of `endpoint`.
     func report(_ endpoint: EndpointShare) -> EndpointShare.Report {
         register.withLock { register in
             EndpointShare.Report(
                 isAvailable: endpoint.isAvailable, isHealthy: endpoint.health.isHealthy,
+                wasProbed: endpoint.health.wasProbed,
                 ejection: register.detector?.state(of: endpoint.number) ?? .available,
                 cause: register.detector?.cause(of: endpoint.number), lastProbe: endpoint.lastProbe)
         }
@@ -291,6 +305,7 @@ final class EndpointShare: @unchecked Sendable {
     struct Report: Sendable {
         let isAvailable: Bool
         let isHealthy: Bool
+        let wasProbed: Bool
         let ejection: OutlierDetector.State
         let cause: EjectionCause?
         let lastProbe: LastProbe?

@@ -16,6 +16,8 @@ final class EndpointPool {
     var index = -1
     /// The configured one.
     var weight = 1
+    /// Its version, and whether it is in the mesh, as hops tell it.
+    var hopSide = 0
     /// What the balancer and sessions call it.
     let identity: UInt64
     /// The backend's pool, until this endpoint is retired.

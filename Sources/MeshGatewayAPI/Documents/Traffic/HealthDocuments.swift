@@ -1,12 +1,20 @@
 import MeshModel
 
-/// `healthCheck` of a TrafficPolicy.
+/// `healthCheck` of a TrafficPolicy, `readiness` of a Workload.
 enum HealthCheckDocument {
     static func setting(_ spec: Fields) -> Setting<Backend>? {
-        guard let fields = spec.fields("healthCheck") else { return nil }
+        guard let (check, parts) = read(spec, "healthCheck") else { return nil }
+        return Setting(name: "healthCheck", place: spec.place(of: "healthCheck"), parts: parts) {
+            $0.healthCheck = check
+        }
+    }
+
+    /// The check in field `name` of `owner`, and where its parts are written.
+    static func read(_ owner: Fields, _ name: String) -> (check: HealthCheck, parts: [String: Place])? {
+        guard let fields = owner.fields(name) else { return nil }
         defer { fields.done() }
         var reader = PartReader(fields)
-        let probe = probe(&reader)
+        let probe = probe(&reader, name)
         var check = HealthCheck(probe ?? .tcp)
         reader.duration("interval", &check.interval)
         reader.duration("timeout", &check.timeout)
@@ -18,17 +26,14 @@ enum HealthCheckDocument {
         }
         if check.timeout > check.interval {
             fields.report.error(
-                "healthCheck.timeout \(check.timeout.asWritten) is longer than its interval "
+                "\(name).timeout \(check.timeout.asWritten) is longer than its interval "
                     + check.interval.asWritten, at: fields.place(of: fields.has("timeout") ? "timeout" : "interval"),
                 remedy: "a timeout of at most \(check.interval.asWritten)")
         }
-        let result = check
-        return Setting(name: "healthCheck", place: spec.place(of: "healthCheck"), parts: reader.places) {
-            $0.healthCheck = result
-        }
+        return (check, reader.places)
     }
 
-    private static func probe(_ reader: inout PartReader) -> HealthCheck.Probe? {
+    private static func probe(_ reader: inout PartReader, _ name: String) -> HealthCheck.Probe? {
         let fields = reader.fields
         let given = ["http", "grpc", "tcp"].filter { fields.has($0) }
         var probe: HealthCheck.Probe?
@@ -50,7 +55,7 @@ enum HealthCheckDocument {
         if given.count != 1 {
             fields.report.error(
                 given.isEmpty
-                    ? "healthCheck does not say what is asked" : "healthCheck has \(given.joined(separator: " and "))",
+                    ? "\(name) does not say what is asked" : "\(name) has \(given.joined(separator: " and "))",
                 at: fields.place, remedy: "exactly one of http: {path: /healthz}, grpc: {} and tcp: {}")
         }
         return probe

@@ -103,7 +103,12 @@ final class HealthProber: TimerNode {
     func ended(_ success: Bool, _ detail: String) {
         connection = nil
         guard check != nil, let share = backend?.share else { return }
-        guard share.noteHealth(endpoint, success: success, detail: detail, wallTime: Clock.wall()) else { return }
+        let isFirst = !share.report(endpoint).wasProbed
+        guard share.noteHealth(endpoint, success: success, detail: detail, wallTime: Clock.wall()) else {
+            // Well as it was taken to be; who waits for a first answer has it now.
+            if isFirst { worker.process.availabilityChanged(share.name) }
+            return
+        }
         let state = success ? "healthy" : "unhealthy"
         worker.warn("backend \(share.name): endpoint \(endpoint.address) is \(state): \(detail)")
         worker.tellAvailability(share)
@@ -112,7 +117,7 @@ final class HealthProber: TimerNode {
 
 extension SocketAddress {
     /// The same host at `port`; a unix socket stays as it is.
-    fileprivate func withPort(_ port: UInt16) -> SocketAddress {
+    func withPort(_ port: UInt16) -> SocketAddress {
         switch self {
         case .ipv4(let address, _): .ipv4(address, port: port)
         case .ipv6(let high, let low, _, let scope): .ipv6(high, low, port: port, scope: scope)

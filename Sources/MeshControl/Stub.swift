@@ -1,6 +1,0 @@
-internal import Crypto
-internal import GRDB
-internal import GRPCNIOTransportHTTP2
-internal import Hummingbird
-internal import HummingbirdTLS
-internal import X509

@@ -1,0 +1,80 @@
+import Foundation
+
+/// The processes that the demo starts: each writes to a log of its own, and all of them are ended with it.
+final class DemoProcesses {
+    /// One of them.
+    struct Started {
+        var name: String
+        var process: Process
+        var log: URL
+
+        /// The last lines of what it has said, for an error.
+        func tail(_ lines: Int = 8) -> String {
+            let text = (try? String(contentsOf: log, encoding: .utf8)) ?? ""
+            return text.split(separator: "\n").suffix(lines).joined(separator: "\n")
+        }
+    }
+
+    private let logs: URL
+    private var running: [Started] = []
+
+    init(logs: URL) { self.logs = logs }
+
+    /// Starts a program; its output goes to `NAME.log`, behind what an earlier process of the name has left there.
+    func start(
+        _ name: String, _ program: String, _ arguments: [String], environment: [String: String] = [:]
+    ) throws -> Started {
+        let log = logs.appendingPathComponent("\(name).log")
+        if !FileManager.default.fileExists(atPath: log.path) {
+            FileManager.default.createFile(atPath: log.path, contents: nil)
+        }
+        let output = try FileHandle(forWritingTo: log)
+        try output.seekToEnd()
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: program)
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = output
+        process.standardError = output
+        do {
+            try process.run()
+        } catch {
+            throw Failure(message: "\(program) cannot be started: \(error.localizedDescription)")
+        }
+        let started = Started(name: name, process: process, log: log)
+        running.append(started)
+        return started
+    }
+
+    /// Asks a process to end and waits for it; true if it ended by itself, and well, within `seconds`.
+    @discardableResult
+    func stop(_ started: Started, within seconds: Double = 15) -> Bool {
+        if started.process.isRunning { started.process.terminate() }
+        return hasEnded(started, within: seconds)
+    }
+
+    /// Ends a process as a power cut does.
+    func kill(_ started: Started) {
+        if started.process.isRunning { _ = Glibc.kill(started.process.processIdentifier, SIGKILL) }
+        _ = hasEnded(started, within: 5)
+    }
+
+    /// Ends whatever still runs, all at once.
+    func stopAll() -> [String] {
+        let left = running.filter { $0.process.isRunning }
+        for started in left { started.process.terminate() }
+        return left.filter { !hasEnded($0, within: 15) }.map(\.name)
+    }
+
+    private func hasEnded(_ started: Started, within seconds: Double) -> Bool {
+        let deadline = Date().addingTimeInterval(seconds)
+        while started.process.isRunning, Date() < deadline { usleep(20_000) }
+        guard !started.process.isRunning else {
+            _ = Glibc.kill(started.process.processIdentifier, SIGKILL)
+            started.process.waitUntilExit()
+            return false
+        }
+        return started.process.terminationReason == .exit && started.process.terminationStatus == 0
+    }
+}
