@@ -71,7 +71,7 @@ final class DemoRun {
             "control", try DemoSite.program("martlet-control"),
             [
                 "serve", "--data", site.data.path, "--listen", "127.0.0.1:\(site.controlPort)", "--api",
-                "127.0.0.1:\(site.apiPort)", "--config", site.configuration.path,
+                "127.0.0.1:\(site.apiPort)", "--config", site.configuration.path, "--trust-domain", "shop.local",
             ])
         control = started
         try wait(20, "the control plane") {

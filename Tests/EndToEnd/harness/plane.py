@@ -89,7 +89,7 @@ class ControlPlane(Started):
             self.edit(documents)
         followed = ["--config", self.directory] if self.directory.exists() else []
         self.run([BINARIES / "martlet-control", "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}",
-                  "--api", f"127.0.0.1:{self.api_port}", *followed, *arguments])
+                  "--api", f"127.0.0.1:{self.api_port}", "--trust-domain", "test.mesh", *followed, *arguments])
         self.wait(lambda: self.get("/ready", raw=True) is not None, "ready")
         return self
 
@@ -104,6 +104,15 @@ class ControlPlane(Started):
             text = response.read().decode()
         return text if raw else json.loads(text)
 
+    def post(self, path, body):
+        """What the API answers to a change."""
+        token = (self.data / "admin-token").read_text().strip()
+        request = urllib.request.Request(
+            self.server + path, data=json.dumps(body).encode(), method="POST",
+            headers={"authorization": f"Bearer {token}", "content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.loads(response.read() or b"null")
+
     def tool(self, *arguments, check=True):
         """Runs a command of martlet against this control plane; the finished process."""
         done = martlet(*arguments, "--server", self.server, "--token-file", self.data / "admin-token")
@@ -114,10 +123,10 @@ class ControlPlane(Started):
     def json(self, *arguments):
         return json.loads(self.tool(*arguments, "--output", "json").stdout)
 
-    def token(self, role, *more):
+    def token(self, role, **more):
         """A new join token; role is `workload:shop/web` or `gateway:shop/edge`."""
-        kind, name = role.split(":")
-        return self.json("token", "create", f"--{kind}", name, *more)["secret"]
+        made = {"role": role, "lifetimeSeconds": 3600, "uses": 1, "author": "test", **more}
+        return self.post("/v1/tokens", made)["secret"]
 
     def proxies(self):
         """{instance: proxy}"""

@@ -155,7 +155,7 @@ struct ControlServerTests {
             ] {
                 try Self.shell("exec 3<>/dev/tcp/127.0.0.1/\(port); printf '\(text)' >&3; exec 3>&-")
             }
-            try Self.shell("for i in $(seq 40); do exec {fd}<>/dev/tcp/127.0.0.1/\(port); done")
+            try Self.shell("for i in $(seq 40); do exec {fd}<>/dev/tcp/127.0.0.1/\(port); done; sleep 1")
             #expect(server.load.refused > 0)
             // Those of the shell are closed when it has ended; until then there may be no room.
             while server.load.open > 0 { await Task.yield() }
