@@ -76,8 +76,8 @@ def test_grpc_between_sidecars(mesh, echo):
 
 def test_tcp_by_a_port_of_its_own(mesh, upstream):
     def parrot(connection):
-        while data := connection.sock.recv(4096):
-            connection.sock.sendall(data.upper())
+        while data := connection.socket.recv(4096):
+            connection.socket.sendall(data.upper())
     local = free_port()
     plane = mesh.control([settings(), service("web"), service("store", 6379, protocol="tcp"),
                           workload("web", {"service": "store", "port": local}), workload("store")])
