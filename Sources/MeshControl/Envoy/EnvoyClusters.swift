@@ -58,7 +58,7 @@ extension EnvoyView {
     }
 
     /// Names and unix sockets are left out: EDS wants addresses.
-    private static func endpoint(_ endpoint: Endpoint) -> EnvoyEndpointLbEndpoint? {
+    private static func endpoint(_ endpoint: MeshModel.Endpoint) -> EnvoyEndpointLbEndpoint? {
         guard case .ip(let address, let port) = endpoint.address else { return nil }
         var message = EnvoyEndpointLbEndpoint()
         message.endpoint.address.socketAddress.address = address
