@@ -86,6 +86,12 @@ public final class BodyPipe {
             while !queue.isEmpty {
                 let slice = queue.takeFirst(upTo: .max)
                 if slice.count > pool.capacity / 2 {
+                    // What was copied before it stays before it.
+                    if let begun = target.take() {
+                        let count = pool.capacity - room
+                        fresh.append(begun.freeze(count: count))
+                        room = 0
+                    }
                     pinned += slice.pinnedBytes
                     fresh.append(slice)
                     continue

@@ -58,6 +58,7 @@ struct ModelCheck {
         duration(backend.connectTimeout, "\(place): connect timeout")
         duration(backend.idleTimeout, "\(place): idle timeout")
         resilience(backend, place)
+        if let peer = backend.mesh { mesh(peer, place) }
         for endpoint in backend.endpoints {
             expect(
                 (0...WeightedBackend.maximumWeight).contains(endpoint.weight),
@@ -103,6 +104,11 @@ struct ModelCheck {
         for entry in destinations.entries {
             expect(names.contains(entry.section), "\(place): no section '\(entry.section)' for port \(entry.port)")
             expect(entry.port > 0, "\(place): a destination of section '\(entry.section)' has port 0")
+            if let address = entry.address {
+                expect(
+                    NumericAddress.isAddress(address[...]),
+                    "\(place): '\(address)', a destination of section '\(entry.section)', is no address")
+            }
         }
         for section in listener.sections {
             expect(
@@ -167,7 +173,9 @@ struct ModelCheck {
             expect(
                 section.protocol == .https || section.protocol == .tls,
                 "\(place): a section for the mesh is neither HTTPS nor TLS")
+            expect(section.mesh != .disabled, "\(place): a section without mutual TLS is not one for the mesh")
         }
+        if let access = section.access { self.access(access, place) }
         for route in section.routes {
             let place = "\(place), route '\(route.name)'"
             expect(!route.hostnames.isEmpty, "\(place): it has no hostname; one that serves every host says so")

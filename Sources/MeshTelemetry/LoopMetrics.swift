@@ -218,8 +218,8 @@ public final class LoopMetrics {
         MetricsSnapshot(
             routeLabels: routes.labels, routes: routes.pages, listenerNames: listeners.labels,
             listeners: listeners.pages, backendNames: backends.labels, backends: backends.pages,
-            policyNames: policies.labels, policies: policies.pages,
-            hops: HopSnapshot(rows: hops.labels, pages: hops.pages, sides: hopSides.sides), answers: answers,
-            downstream: downstream, upstream: upstream, droppedLines: droppedLines)
+            hops: HopSnapshot(rows: hops.labels, pages: hops.pages, sides: hopSides.sides),
+            policyNames: policies.labels, policies: policies.pages, answers: answers, downstream: downstream,
+            upstream: upstream, droppedLines: droppedLines)
     }
 }

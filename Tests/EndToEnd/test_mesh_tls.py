@@ -387,6 +387,7 @@ def test_health_probes_of_meshed_endpoints(pair, upstream):
     def change(outbound, inbound):
         check = mesh.backend(outbound, "app").health_check
         check.http.path = "/health"
+        check.http.statuses.add(first=200, last=299)
         check.interval.nanos = 100_000_000
         check.timeout.seconds = check.healthy_threshold = check.unhealthy_threshold = 1
     pair.start(app.port, change)

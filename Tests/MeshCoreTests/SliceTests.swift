@@ -38,4 +38,29 @@ import Testing
         #expect(total == 10_000)
         #expect(pools.medium.liveCount == 0)
     }
+
+    /// A rest that is small enough to be copied, and a large slice behind it.
+    @Test func compactionKeepsTheOrder() {
+        let pools = BufferPools()
+        let pipe = BodyPipe(pools: pools)
+        var next = 0
+        func append(_ count: Int, of pool: ChunkPool) {
+            let bytes = (0..<count).map { UInt8(truncatingIfNeeded: (next + $0) / 251) }
+            next += count
+            pipe.append(Slice.copy(of: bytes.span, in: pool))
+        }
+        append(100_000, of: pools.large)
+        var taken = pipe.takeFirst(upTo: 70_000).count
+        for count in [200_000, 1000, 2000, 200_000, 30_000, 200_000, 10] { append(count, of: pools.large) }
+        var isInOrder = true
+        while !pipe.isEmpty {
+            let slice = pipe.takeFirst(upTo: 10_000)
+            for index in 0..<slice.count where slice.span[index] != UInt8(truncatingIfNeeded: (taken + index) / 251) {
+                isInOrder = false
+            }
+            taken += slice.count
+        }
+        #expect(isInOrder)
+        #expect(taken == next)
+    }
 }

@@ -66,7 +66,7 @@ import Testing
         let format = LogField.allCases.map { "{\($0.rawValue)}" }.joined(separator: " ") + " {request:A} {response:B}"
         #expect(
             try line(.text(format: format), empty)
-                == "2026-11-24T05:41:57.123Z - - - - - - - - - TCP - - 0 - - 12.500 - - 0 0 0 false - - - - - -")
+                == "2026-11-24T05:41:57.123Z - - - - - - - - - TCP - - 0 - - - 12.500 - - 0 0 0 false - - - - - -")
     }
 
     @Test func textSaysWhatItsFormatAsksFor() throws {

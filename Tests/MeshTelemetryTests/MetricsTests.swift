@@ -71,6 +71,9 @@ import Testing
         metrics.http2(.glitch, .downstream)
         metrics.http2(.resetSent, .upstream, count: 4)
         metrics.logLinesDropped(5)
+        let policy = metrics.accessSlot("shop/web")
+        metrics.accessDenied(policy, isAudit: false)
+        metrics.accessDenied(policy, isAudit: true)
         return metrics
     }
 

@@ -2,6 +2,7 @@ import MeshCore
 import MeshDiscovery
 import MeshModel
 import MeshNet
+import MeshTelemetry
 
 /// What the control plane hears of this instance.
 extension ControlDriver {
@@ -88,7 +89,7 @@ extension ControlDriver {
         } else if served == nil {
             state.readiness = .starting
         } else {
-            let unready = proxy.unreadiness
+            let unready = proxy.unreadiness(of: ownBackends)
             state.readiness = unready == nil ? .ready : .unready
             state.reason = unready ?? ""
         }
@@ -121,5 +122,43 @@ extension ControlDriver {
         }
     }
 
-    private func traffic() -> ControlTraffic { ControlTraffic() }
+    /// The backends that are the application beside the proxy.
+    private var ownBackends: [String] {
+        let sections = served?.listeners.flatMap(\.sections).filter { inboundPort($0.name) != nil } ?? []
+        let shares = sections.flatMap { section in
+            section.routes.flatMap { $0.rules.flatMap(\.backends) } + section.streamRoutes.flatMap(\.backends)
+        }
+        return shares.compactMap { share in
+            guard case .backend(let name) = share.target else { return nil }
+            return name
+        }
+    }
+
+    private func traffic() -> ControlTraffic {
+        var traffic = ControlTraffic()
+        traffic.hops = proxy.traffic().map(ControlHop.init)
+        return traffic
+    }
+}
+
+extension ControlHop {
+    init(_ report: HopReport) {
+        self.init()
+        direction = report.direction == .inbound ? .inbound : .outbound
+        source = report.source
+        destination = report.destination
+        destinationVersion = report.destinationVersion
+        route = report.route
+        mtls = report.isMTLS
+        counts = report.counts.map { count in
+            var message = ControlHopCount()
+            message.status = Int32(clamping: count.status)
+            message.grpcStatus = Int32(clamping: count.grpcStatus)
+            message.reason = count.reason?.rawValue ?? ""
+            message.count = count.count
+            return message
+        }
+        durationBuckets = report.durationBuckets
+        durationSumMicroseconds = report.durationSumMicroseconds
+    }
 }

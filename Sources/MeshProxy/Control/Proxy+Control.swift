@@ -3,8 +3,14 @@ import Synchronization
 
 /// What the control loop and a draining sidecar ask of the data plane.
 extension Proxy {
-    /// Why the application is not ready; nil: it is, or nobody asks it.
-    var unreadiness: String? { nil }
+    /// Why the application behind `backends` is not ready; nil: it is, or nobody asks it.
+    func unreadiness(of backends: [String]) -> String? {
+        for backend in backends {
+            let (isReady, reason) = readiness(of: backend)
+            if !isReady { return reason }
+        }
+        return nil
+    }
 
     /// Waits until no connection is open that came over a listener which is gone: true, or false after `seconds`.
     public func waitForGoneListeners(within seconds: Int) -> Bool {

@@ -132,7 +132,6 @@ final class DownstreamOrigin {
         role = served.role
         trustedHops = served.trustedHops
         sectionName = section
-        self.isTLS = isTLS
         var codec = HTTP1Limits()
         codec.maxHeaders = limits.maxHeaders
         codec.maxHeaderBytes = limits.maxHeaderBytes

@@ -61,6 +61,8 @@ final class HTTP2Upstream: Conversation {
     override var gathersOutput: Bool { true }
 
     override func produce() {
+        // What is sent before the connection is known to be usable could not be sent to another endpoint.
+        if establishing != nil { return }
         // Its own queue meanwhile: what the session calls may look at the connection.
         connection { connection in
             var queue = connection.takeOutput()
@@ -71,7 +73,7 @@ final class HTTP2Upstream: Conversation {
 
     override func drained() {
         if isBroken || session.isFinished { return connection { $0.shut() } }
-        if session.wantsOutput { connection { $0.setDirty() } }
+        if session.wantsOutput && establishing == nil { connection { $0.setDirty() } }
     }
 
     /// A stream ended.
@@ -112,6 +114,7 @@ final class HTTP2Upstream: Conversation {
         connection { connection in
             connection.isEstablished = true
             connection.worker.loop.schedule(connection, at: .never)
+            connection.setDirty()
         }
         if session.openStreamCount == 0 { arm(pool { $0.backend.idleTimeout }) }
     }

@@ -42,13 +42,7 @@ struct Demo: ParsableCommand {
         defer { try? FileManager.default.removeItem(at: site.work) }
         Signals.hold()
         let demo = try DemoRun(site, seconds: seconds, stays: stay)
-        let ended = DispatchSemaphore(value: 0)
-        // The steps wait for signals and processes, which a task must not do on a thread of the pool.
-        Thread.detachNewThread {
-            demo.run()
-            ended.signal()
-        }
-        ended.wait()
+        demo.run()
         if demo.failures > 0 { throw ExitCode(1) }
     }
 

@@ -26,7 +26,7 @@ final class DemoProcesses {
     ) throws -> Started {
         let log = logs.appendingPathComponent("\(name).log")
         if !FileManager.default.fileExists(atPath: log.path) {
-            FileManager.default.createFile(atPath: log.path, contents: nil)
+            _ = FileManager.default.createFile(atPath: log.path, contents: nil)
         }
         let output = try FileHandle(forWritingTo: log)
         try output.seekToEnd()

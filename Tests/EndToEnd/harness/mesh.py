@@ -97,7 +97,7 @@ def as_inbound(model, port, mode=STRICT):
 
 def backend(model, name):
     """The backend of the Backend document called name."""
-    [found] = [one for one in model.backends if one.name.split("/")[-1].split(":")[0] == name]
+    [found] = [one for one in model.backends if one.name.split("/")[-1].split("#")[0].split(":")[0] == name]
     return found
 
 
