@@ -40,12 +40,29 @@ enum DocumentFiles {
             throw Failure(message: "\(path) does not exist: -f wants a file, a directory or - for standard input")
         }
         guard isDirectory.boolValue else { return [path] }
-        guard let all = try? FileManager.default.contentsOfDirectory(atPath: path) else {
-            throw Failure(message: "\(path) cannot be read")
-        }
-        let found = all.filter { !$0.hasPrefix(".") && ($0.hasSuffix(".yaml") || $0.hasSuffix(".yml")) }.sorted()
+        var found: [String] = []
+        try collect(path, "", depth: 0, &found)
+        found.sort()
         guard !found.isEmpty else { throw Failure(message: "\(path) has no file *.yaml or *.yml") }
         return found.map { path.hasSuffix("/") ? path + $0 : "\(path)/\($0)" }
+    }
+
+    /// The YAML files of a directory and of those in it, as `martlet validate` finds them: what begins with a dot is left out.
+    private static func collect(_ base: String, _ prefix: String, depth: Int, _ found: inout [String]) throws {
+        let directory = prefix.isEmpty ? base : "\(base)/\(prefix)"
+        guard depth <= 16 else { throw Failure(message: "\(directory) is too deep") }
+        guard let all = try? FileManager.default.contentsOfDirectory(atPath: directory) else {
+            throw Failure(message: "\(directory) cannot be read")
+        }
+        for name in all where !name.hasPrefix(".") {
+            let path = prefix.isEmpty ? name : "\(prefix)/\(name)"
+            var isDirectory: ObjCBool = false
+            if FileManager.default.fileExists(atPath: "\(base)/\(path)", isDirectory: &isDirectory), isDirectory.boolValue {
+                try collect(base, path, depth: depth + 1, &found)
+            } else if name.hasSuffix(".yaml") || name.hasSuffix(".yml") {
+                found.append(path)
+            }
+        }
     }
 
     private static func file(_ name: String) throws -> API.File {
