@@ -57,7 +57,9 @@ enum DocumentFiles {
         for name in all where !name.hasPrefix(".") {
             let path = prefix.isEmpty ? name : "\(prefix)/\(name)"
             var isDirectory: ObjCBool = false
-            if FileManager.default.fileExists(atPath: "\(base)/\(path)", isDirectory: &isDirectory), isDirectory.boolValue {
+            if FileManager.default.fileExists(atPath: "\(base)/\(path)", isDirectory: &isDirectory),
+                isDirectory.boolValue
+            {
                 try collect(base, path, depth: depth + 1, &found)
             } else if name.hasSuffix(".yaml") || name.hasSuffix(".yml") {
                 found.append(path)
@@ -74,8 +76,9 @@ enum DocumentFiles {
     }
 
     private static func content(_ path: String) throws -> Data {
-        let type = try? FileManager.default.attributesOfItem(
-            atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path)[.type] as? FileAttributeType
+        let type =
+            try? FileManager.default.attributesOfItem(
+                atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path)[.type] as? FileAttributeType
         guard type == .typeRegular else { throw Failure(message: "\(path) is not a file that can be read to its end") }
         guard let data = FileManager.default.contents(atPath: path) else {
             throw Failure(message: "\(path) cannot be read")

@@ -33,7 +33,8 @@ struct Explain: ParsableCommand {
             valueName: "dir> <method> <url"))
     var arguments: [String]
 
-    @Option(help: ArgumentHelp("What this proxy of the mesh should run: INSTANCE or ROLE/INSTANCE.", valueName: "proxy"))
+    @Option(
+        help: ArgumentHelp("What this proxy of the mesh should run: INSTANCE or ROLE/INSTANCE.", valueName: "proxy"))
     var proxy: String?
 
     @Option(name: [.customShort("H"), .long], parsing: .singleValue, help: "A header field, as in 'x-beta: 1'.")
@@ -58,14 +59,16 @@ struct Explain: ParsableCommand {
         guard arguments.count == names.count else {
             throw ValidationError(
                 hasDirectory
-                    ? "Unexpected argument '\(arguments[3])'" : "Give a directory or --proxy, not both: METHOD URL is left")
+                    ? "Unexpected argument '\(arguments[3])'"
+                    : "Give a directory or --proxy, not both: METHOD URL is left")
         }
     }
 
     func run() throws {
         let request: RequestLine
         do throws(ProxyError) {
-            request = try RequestLine(method: arguments[arguments.count - 2], url: arguments.last ?? "", headers: header)
+            request = try RequestLine(
+                method: arguments[arguments.count - 2], url: arguments.last ?? "", headers: header)
         } catch {
             throw Failure(message: error.description)
         }
