@@ -2,23 +2,33 @@ import ArgumentParser
 import Foundation
 import MeshCore
 
-/// The command for people and for CI. Exit codes: 0 done, 1 the configuration is not valid, 2 wrong usage or something
-/// cannot be read or started.
+/// The command for people and for CI. Exit codes: 0 done, 1 the configuration is not valid or not accepted, 2 wrong usage
+/// or something cannot be read, started or reached.
 struct Martlet: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "martlet",
         abstract: "An API gateway and service mesh that runs from a directory of Kubernetes Gateway API YAML.",
         discussion: """
-            Exit codes: 0 done, 1 the configuration is not valid, 2 wrong usage, or something cannot be read or started.
+            Exit codes: 0 done, 1 the configuration is not valid or not accepted, 2 wrong usage, or something cannot be
+            read, started or reached.
 
             Examples:
               martlet run mesh-config
               martlet validate mesh-config
               martlet explain mesh-config GET http://shop.example/
               martlet compile mesh-config -o edge.snapshot
+              martlet demo
+              martlet apply -f mesh-config/shop --message 'the shop'
+              martlet token create --workload shop/cart
+              martlet proxies
+              martlet edges --watch
             """,
         version: "martlet \(Release.version)",
-        subcommands: [Run.self, Validate.self, Explain.self, Compile.self, CA.self, Version.self])
+        subcommands: [
+            Run.self, Validate.self, Explain.self, Compile.self, Demo.self, Apply.self, Get.self, Delete.self,
+            DiffCommand.self, Revisions.self, Rollback.self, Status.self, Proxies.self, Tokens.self, Stat.self,
+            Edges.self, Certificates.self, Revoke.self, CA.self, Version.self,
+        ])
 }
 
 /// How results are printed.

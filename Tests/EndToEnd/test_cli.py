@@ -164,7 +164,7 @@ def test_help_of_the_proxy():
     (["run", "x", "--loops", "0"], "--loops wants a number from 1 to 256, not 0; see martlet run --help"),
     (["run", "x", "--admin", "9901"], '--admin wants IP:PORT or unix:PATH, not "9901"'),
     (["run", "x", "--lops", "1"], "unknown option '--lops'"),
-    (["serve", "x"], 'unknown command "serve": one of run, validate, explain, compile, version'),
+    (["serve", "x"], 'unknown command "serve": one of run, validate, explain, compile, demo, apply, get'),
     (["explain", "x", "GET", "/cart"], 'the URL "/cart" has no scheme: for example http://shop.example/cart'),
     (["explain", "x", "GET", "ftp://a/"], 'the scheme "ftp" is not http, https, tls or tcp'),
     (["explain", "x", "GET", "http://a:0/"], "has no port from 1 to 65535"),
