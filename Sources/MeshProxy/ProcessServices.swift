@@ -10,12 +10,19 @@ final class ProcessServices: Sendable {
     private let writer = Mutex<LogWriter?>(nil)
     private let workers = Mutex<[WorkerReference]>([])
     private let availability = Mutex<(@Sendable (String) -> Void)?>(nil)
+    private let unknownHosts = Mutex<(@Sendable ([UInt8]) -> Void)?>(nil)
 
     /// Is told the name of a backend when an endpoint of it has become available or unavailable, on the loop that found
     /// out.
     func observeAvailability(_ body: (@Sendable (String) -> Void)?) { availability.withLock { $0 = body } }
 
     func availabilityChanged(_ backend: String) { availability.withLock { $0 }?(backend) }
+
+    /// Is told the host, with its port if it has one, of a request of the application that no route took, on the loop that
+    /// has refused it.
+    func observeUnknownHosts(_ body: (@Sendable ([UInt8]) -> Void)?) { unknownHosts.withLock { $0 = body } }
+
+    func noteUnknownHost(_ host: [UInt8]) { unknownHosts.withLock { $0 }?(host) }
 
     /// All loops; set once, before they run.
     var loops: [WorkerReference] {

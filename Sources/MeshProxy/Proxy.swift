@@ -110,6 +110,10 @@ public final class Proxy: Sendable {
     /// ``readiness(of:)`` on another thread.
     public func onAvailabilityChange(_ body: (@Sendable (String) -> Void)?) { services.observeAvailability(body) }
 
+    /// Calls `body` with the host of each request of the application that no route takes; nil: no more. It is called on a
+    /// loop, which must not wait.
+    func onUnknownHost(_ body: (@Sendable ([UInt8]) -> Void)?) { services.observeUnknownHosts(body) }
+
     /// What passed between services since the start, over all loops. Waits for the loops, a second at most: of one that
     /// has not answered by then it is what it said the last time. Not for a loop's thread.
     public func traffic() -> [HopReport] { trafficBook.collect(workers, milliseconds: 1000).hopReports }

@@ -20,6 +20,7 @@ public final class ControlLoop: Sendable {
     private let driver: DriverReference
     private let shared: ControlShared
     private let status: ControlStatus
+    private let proxy: Proxy
 
     /// Opens the state directory. Serves what is in it at once, whether or not the control plane is there.
     ///
@@ -33,6 +34,7 @@ public final class ControlLoop: Sendable {
     ) throws(ProxyError) {
         let state = try StateDirectory(options.state, instance: options.instance, role: options.role.description)
         shared = ControlShared()
+        self.proxy = proxy
         self.status = status
         driver = DriverReference(
             try ControlDriver(options, state, proxy: proxy, status: status, shared: shared, notify: notify))
@@ -55,6 +57,7 @@ public final class ControlLoop: Sendable {
         // Before the thread starts, nobody else knows the driver.
         let driver = driver
         driver.driver.restore()
+        proxy.onUnknownHost { host in driver.post { $0.wantService(String(decoding: host, as: UTF8.self)) } }
         try LoopThread.spawn(name: "control") {
             driver.driver.begin()
             driver.driver.worker.loop.run()

@@ -121,6 +121,15 @@ final class Exchange: TimerNode {
 
     // MARK: 2. Route
 
+    /// The control plane may know a service of this name that the workload has not declared.
+    private func noteUnknownHost() {
+        let authority = request.span(request.authorityRange)
+        if authority.count > 255 { return }
+        var host: [UInt8] = []
+        for index in authority.indices { host.append(authority[index]) }
+        worker.process.noteUnknownHost(host)
+    }
+
     private func route() {
         guard let configuration, let served else { return answer(.notConfigured) }
         if let admin = served.admin { return admin.answer(self) }
@@ -129,6 +138,7 @@ final class Exchange: TimerNode {
         switch served.table.match(request, section: section) {
         case .notFound:
             if served.destinations != nil && passesOn() { return admit([], []) }
+            if served.isInMesh && served.role == .sidecar { noteUnknownHost() }
             return answer(.routeNotFound)
         case .misdirected: return answer(.misdirectedRequest)
         case .rule(let index, let length):
