@@ -170,7 +170,8 @@ public enum Reason: String, CaseIterable, Sendable {
         case .backendNotValid, .backendNotConfigured, .internalError: 500
         case .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
             .upstreamTlsFailed, .upstreamIdentityMismatch, .meshIdentityMissing, .upstreamRefusedStream,
-            .upstreamConnectionLimit, .upstreamRequestLimit, .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .draining, .overloaded, .notConfigured,
+            .upstreamConnectionLimit, .upstreamRequestLimit, .upstreamPendingLimit, .upstreamPendingTimeout,
+            .concurrencyLimit, .draining, .overloaded, .notConfigured,
             .faultInjected:
             503
         case .upstreamClosed, .upstreamReset, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .upgradeRefused: 502
@@ -193,7 +194,8 @@ public enum Reason: String, CaseIterable, Sendable {
         case .headerTimeout, .bodyTooSlow, .idleTimeout, .requestTimeout, .deadlineExceeded, .upstreamTimeout: 4
         case .misdirectedRequest: 5
         case .accessDenied: 7
-        case .redirected, .corsPreflight, .clearTextRefused, .tlsHandshakeFailed, .tlsClientHelloMalformed, .tlsHandshakeTimeout,
+        case .redirected, .corsPreflight, .clearTextRefused, .tlsHandshakeFailed, .tlsClientHelloMalformed,
+            .tlsHandshakeTimeout,
             .sniNotFound, .proxyProtocolMalformed, .notRedirected, .destinationUnknown, .connectionIdle,
             .connectionLimit, .http2ProtocolError, .http2ResetFlood, .http2GlitchFlood, .http2ControlFlood,
             .http2OutputOverflow:
@@ -201,7 +203,8 @@ public enum Reason: String, CaseIterable, Sendable {
         case .backendNotConfigured, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .internalError: 13
         // GRPCRoute: a reference that is not valid is UNAVAILABLE.
         case .backendNotValid, .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
-            .upstreamTlsFailed, .upstreamIdentityMismatch, .meshIdentityMissing, .upstreamClosed, .upstreamReset, .upstreamRefusedStream, .upstreamConnectionLimit,
+            .upstreamTlsFailed, .upstreamIdentityMismatch, .meshIdentityMissing, .upstreamClosed, .upstreamReset,
+            .upstreamRefusedStream, .upstreamConnectionLimit,
             .upstreamRequestLimit, .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .upgradeRefused,
             .draining, .overloaded, .notConfigured, .faultInjected:
             14

@@ -25,6 +25,7 @@ FAMILIES = {
     "martlet_upstream_ejections_total": "counter", "martlet_upstream_health_probes_total": "counter",
     "martlet_upstream_concurrency_limit": "gauge", "martlet_overload_level": "gauge",
     "martlet_loops_not_accepting": "gauge", "martlet_access_log_dropped_lines_total": "counter",
+    "martlet_access_denied_total": "counter", "martlet_access_audit_denied_total": "counter",
     "martlet_tls_handshakes_total": "counter", "martlet_configuration_reloads_total": "counter",
     "martlet_configuration_last_reload_successful": "gauge",
     "martlet_configuration_last_success_timestamp_seconds": "gauge",

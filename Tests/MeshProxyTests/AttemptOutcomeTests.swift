@@ -8,7 +8,8 @@ import Testing
     @Test func onlyWhatTheEndpointDidIsHeldAgainstIt() {
         let expected: [Reason: AttemptOutcome] = [
             .upstreamConnectFailed: .connectFailure, .upstreamConnectTimeout: .connectFailure,
-            .upstreamTlsFailed: .connectFailure, .upstreamIdentityMismatch: .connectFailure, .upstreamClosed: .reset, .upstreamReset: .reset,
+            .upstreamTlsFailed: .connectFailure, .upstreamIdentityMismatch: .connectFailure, .upstreamClosed: .reset,
+            .upstreamReset: .reset,
             .upstreamMalformedResponse: .reset, .upstreamHeadersTooLarge: .reset, .upstreamTimeout: .timeout,
         ]
         for reason in Reason.allCases { #expect(AttemptOutcome(reason) == expected[reason] ?? .none, "\(reason)") }

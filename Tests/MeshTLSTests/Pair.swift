@@ -12,6 +12,14 @@ final class Pair {
     /// Bytes handed over at a time.
     var chunk = 65_536
 
+    /// Two proxies of a mesh; the client expects the server to be one of `identities`.
+    init(mesh serverSide: MeshContexts, _ clientSide: MeshContexts, identities: [String], isHTTP2: Bool = true) {
+        server = TLSSession(server: serverSide.server)
+        client = TLSSession(mesh: clientSide, identities: identities, address: "192.0.2.1:1", isHTTP2: isHTTP2)
+        toServer = OutputQueue(pools: pools)
+        toClient = OutputQueue(pools: pools)
+    }
+
     init(
         _ serverContext: TLSServerContext, _ clientContext: TLSClientContext, name: String = "shop.example",
         address: String = ""

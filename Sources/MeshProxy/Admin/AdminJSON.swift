@@ -211,12 +211,13 @@ enum CertificatesJSON {
         let identity = snapshot.mesh.map { mesh in
             mesh.server.certificateFacts.map { (snapshot.model.identity?.certificate.name ?? "", "", $0) }
         }
-        return (identity ?? []) + snapshot.listeners.flatMap { listener in
-            zip(listener.sections, listener.contexts).flatMap { section, context in
-                zip(section.tls?.certificates ?? [], context?.certificateFacts ?? []).map { certificate, facts in
-                    (certificate.name, section.name, facts)
+        return (identity ?? [])
+            + snapshot.listeners.flatMap { listener in
+                zip(listener.sections, listener.contexts).flatMap { section, context in
+                    zip(section.tls?.certificates ?? [], context?.certificateFacts ?? []).map { certificate, facts in
+                        (certificate.name, section.name, facts)
+                    }
                 }
             }
-        }
     }
 }

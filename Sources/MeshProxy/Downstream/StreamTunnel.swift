@@ -55,7 +55,9 @@ final class StreamTunnel {
         let denied = section.flatMap { deniedPolicy(served, connection, section: $0, listener) }
         if denied?.isAudit == false {
             reason = .accessDenied
-        } else if let section, let split = served.table.streamRoute(section: section, serverName: Array(serverName.utf8).span) {
+        } else if let section,
+            let split = served.table.streamRoute(section: section, serverName: Array(serverName.utf8).span)
+        {
             switch split.choose(worker.random.next()) {
             case .none: reason = .backendNotConfigured
             case .notValid: reason = .backendNotValid
