@@ -123,7 +123,8 @@ final class Exchange: TimerNode {
 
     /// The control plane may know a service of this name that the workload has not declared.
     private func noteUnknownHost() {
-        let authority = request.span(request.authorityRange)
+        let head = request
+        let authority = head.span(head.authorityRange)
         if authority.count > 255 { return }
         var host: [UInt8] = []
         for index in authority.indices { host.append(authority[index]) }
