@@ -72,7 +72,9 @@ enum DocumentFiles {
     }
 
     private static func content(_ path: String) throws -> Data {
-        guard fileType(path) == .typeRegular else { throw Failure(message: "\(path) is not a file that can be read to its end") }
+        guard fileType(path) == .typeRegular else {
+            throw Failure(message: "\(path) is not a file that can be read to its end")
+        }
         guard let data = FileManager.default.contents(atPath: path) else {
             throw Failure(message: "\(path) cannot be read")
         }
