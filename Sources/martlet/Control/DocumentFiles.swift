@@ -34,12 +34,11 @@ enum DocumentFiles {
     }
 
     private static func names(_ path: String) throws -> [String] {
-        var isDirectory: ObjCBool = false
         guard path != "-" else { return [path] }
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+        guard let type = fileType(path) else {
             throw Failure(message: "\(path) does not exist: -f wants a file, a directory or - for standard input")
         }
-        guard isDirectory.boolValue else { return [path] }
+        guard type == .typeDirectory else { return [path] }
         var found: [String] = []
         try collect(path, "", depth: 0, &found)
         found.sort()
@@ -47,7 +46,7 @@ enum DocumentFiles {
         return found.map { path.hasSuffix("/") ? path + $0 : "\(path)/\($0)" }
     }
 
-    /// The YAML files of a directory and of those in it, as `martlet validate` finds them: what begins with a dot is left out.
+    /// The YAML files of a directory and of those in it, without what begins with a dot.
     private static func collect(_ base: String, _ prefix: String, depth: Int, _ found: inout [String]) throws {
         let directory = prefix.isEmpty ? base : "\(base)/\(prefix)"
         guard depth <= 16 else { throw Failure(message: "\(directory) is too deep") }
@@ -56,10 +55,7 @@ enum DocumentFiles {
         }
         for name in all where !name.hasPrefix(".") {
             let path = prefix.isEmpty ? name : "\(prefix)/\(name)"
-            var isDirectory: ObjCBool = false
-            if FileManager.default.fileExists(atPath: "\(base)/\(path)", isDirectory: &isDirectory),
-                isDirectory.boolValue
-            {
+            if fileType("\(base)/\(path)") == .typeDirectory {
                 try collect(base, path, depth: depth + 1, &found)
             } else if name.hasSuffix(".yaml") || name.hasSuffix(".yml") {
                 found.append(path)
@@ -76,13 +72,18 @@ enum DocumentFiles {
     }
 
     private static func content(_ path: String) throws -> Data {
-        let type =
-            try? FileManager.default.attributesOfItem(
-                atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path)[.type] as? FileAttributeType
-        guard type == .typeRegular else { throw Failure(message: "\(path) is not a file that can be read to its end") }
+        guard fileType(path) == .typeRegular else {
+            throw Failure(message: "\(path) is not a file that can be read to its end")
+        }
         guard let data = FileManager.default.contents(atPath: path) else {
             throw Failure(message: "\(path) cannot be read")
         }
         return data
+    }
+
+    /// What is at the end of all links of `path`; nil if nothing.
+    private static func fileType(_ path: String) -> FileAttributeType? {
+        let end = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+        return (try? FileManager.default.attributesOfItem(atPath: end))?[.type] as? FileAttributeType
     }
 }
