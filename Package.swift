@@ -28,6 +28,7 @@ let package = Package(
             name: "MartletParsers",
             targets: [
                 "MeshCore", "MeshHTTP", "MeshHTTP2", "MeshNet", "MeshTLS", "MeshModel", "MeshGatewayAPI", "MeshTraffic",
+                "MeshDiscovery",
             ]),
     ],
     dependencies: [
@@ -191,6 +192,7 @@ let package = Package(
             name: "FuzzReplayTests",
             dependencies: [
                 "MeshCore", "MeshHTTP", "MeshHTTP2", "MeshNet", "MeshTLS", "MeshModel", "MeshGatewayAPI", "MeshTraffic",
+                "MeshDiscovery",
             ],
             path: "Fuzz",
             exclude: ["Package.swift", "README.md", "Dictionaries", "CFuzzer", "Driver", "Corpus", "Failures"],

@@ -10,6 +10,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case snapshot
     case regex
     case policyFields = "policy-fields"
+    case meshResource = "mesh-resource"
+    case lastGood = "last-good"
 
     /// Runs the parser on `input` and checks what must hold of its result.
     ///
@@ -26,6 +28,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         case .snapshot: try SnapshotTarget.run(input)
         case .regex: try RegexTarget.run(input)
         case .policyFields: try PolicyFieldsTarget.run(input)
+        case .meshResource: try MeshResourceTarget.run(input)
+        case .lastGood: try LastGoodTarget.run(input)
         }
     }
 

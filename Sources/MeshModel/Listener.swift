@@ -38,8 +38,11 @@ public struct OriginalDestination: Sendable, Equatable {
     /// Connections that meant `address` (numeric; nil: any) and `port` are for the section of this name. An entry with
     /// an address goes before one without.
     public struct Entry: Sendable, Equatable {
+        /// The address that was meant; nil: any.
         public var address: String?
+        /// The port that was meant.
         public var port: UInt16
+        /// The name of the section.
         public var section: String
 
         /// `address` and `port` lead to `section`.

@@ -26,6 +26,7 @@ public enum MeshResourceType: Int, Sendable, CaseIterable, Comparable, Hashable 
     case gateway
     case route
 
+    /// True if `left` must reach a proxy before `right`.
     public static func < (left: MeshResourceType, right: MeshResourceType) -> Bool { left.rawValue < right.rawValue }
 
     /// The name of the message in proto/martlet/v1/mesh.proto.

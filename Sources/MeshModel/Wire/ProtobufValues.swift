@@ -42,7 +42,9 @@ extension Origin {
 
 extension Duration {
     init(protobuf: ProtoDuration) {
-        self = .seconds(protobuf.seconds) + .nanoseconds(Int64(protobuf.nanos))
+        // A second of nanoseconds or more is never written, and would not fit beside the largest number of seconds.
+        let nanoseconds = min(max(protobuf.nanos, -999_999_999), 999_999_999)
+        self = .seconds(protobuf.seconds) + .nanoseconds(Int64(nanoseconds))
     }
 
     /// To the nanosecond; finer parts are lost.
