@@ -20,12 +20,15 @@ public final class ControlProgram: Sendable {
         public var trustDomain: String
         /// A directory with an authority that others have made; nil: its own.
         public var authority: String?
+        /// Where Envoy and gRPC clients ask for their own resource types, in clear text: address and port; nil: nowhere.
+        public var xds: (host: String, port: Int)?
 
         /// Options of these parts.
         public init(
             data: String, listen: (host: String, port: Int), api: (host: String, port: Int), config: String?,
-            trustDomain: String, authority: String?
+            trustDomain: String, authority: String?, xds: (host: String, port: Int)? = nil
         ) {
+            self.xds = xds
             self.data = data
             self.listen = listen
             self.api = api
@@ -70,8 +73,16 @@ public final class ControlProgram: Sendable {
             host: options.api.host, port: options.api.port, token: try AdminToken.load(orMakeAt: tokenPath),
             tokenPath: tokenPath, trustDomain: options.trustDomain)
         http.isRevoked = { authority.isRevoked($0) }
+        var running: [any Service] = [
+            server, APIServer(plane, configuration: http, logger: log), Following(plane: plane),
+        ]
+        if let xds = options.xds {
+            distributor.envoy.isServed = true
+            await distributor.updateEnvoy()
+            running.append(EnvoyServer(mesh: distributor.envoy, host: xds.host, port: xds.port))
+        }
         var configuration = ServiceGroupConfiguration(
-            services: [server, APIServer(plane, configuration: http, logger: log), Following(plane: plane)],
+            services: running,
             gracefulShutdownSignals: [], logger: log)
         configuration.maximumGracefulShutdownDuration = .seconds(2)
         services = ServiceGroup(configuration: configuration)

@@ -41,6 +41,12 @@ struct Serve: ParsableCommand {
             "An authority from elsewhere: root.pem, intermediate.pem, intermediate.key.", valueName: "dir"))
     var caDir: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Where Envoy and gRPC clients (xds:///) ask, IP:PORT, in clear text; nowhere if not given.",
+            valueName: "addr"))
+    var xds: String?
+
     func validate() throws {
         for (flag, text) in [("--listen", listen), ("--api", api)] where Self.address(text) == nil {
             throw ValidationError("\(flag) wants IP:PORT, such as 127.0.0.1:15010, not \"\(text)\".")
@@ -59,7 +65,8 @@ struct Serve: ParsableCommand {
         guard let listen = Self.address(listen), let api = Self.address(api) else { return }
         let log = Logger(label: "martlet-control") { _ in LineLog() }
         let options = ControlProgram.Options(
-            data: data, listen: listen, api: api, config: config, trustDomain: trustDomain, authority: caDir)
+            data: data, listen: listen, api: api, config: config, trustDomain: trustDomain, authority: caDir,
+            xds: xds.flatMap(Self.address))
         let program: ControlProgram
         let watch: DirectoryWatch
         do throws(ProxyError) {

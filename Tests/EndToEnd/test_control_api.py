@@ -10,6 +10,7 @@ import pytest
 import yaml
 from openapi_spec_validator import validate as validate_openapi
 
+from harness import config
 from harness.plane import service, settings, workload
 from harness.ports import free_port
 from harness.proxy import BINARIES, martlet
@@ -105,7 +106,7 @@ def test_objects_of_the_directory_are_not_changed_by_the_api(plane, tmp_path):
 
 @pytest.mark.parametrize("arguments, says", [
     (["apply", "-f", "absent"], "absent does not exist"),
-    (["apply"], "missing expected argument '--file <file>'"),
+    (["apply"], "missing expected argument '--file <file>"),
     (["token", "create"], "one of --workload NAMESPACE/NAME and --gateway NAMESPACE/NAME"),
     (["token", "create", "--workload", "web"], '--workload wants NAMESPACE/NAME, for example shop/cart, not "web"'),
     (["token", "create", "--workload", "a/b", "--expires", "soon"], "--expires wants a time such as 30s"),
@@ -194,6 +195,10 @@ def test_status(plane, tmp_path):
 # Identity
 
 def test_tokens(plane):
+    edge = config.document(config.GATEWAY_API, "Gateway", "edge", {"listeners": [
+        {"name": "http", "protocol": "HTTP", "port": free_port()}]}, "shop")
+    plane.edit([settings(), service("web"), workload("web"), edge])
+    plane.wait(lambda: plane.get("/v1/objects?kind=Gateway"), "aware of the gateway")
     made = plane.json("token", "create", "--workload", "shop/web", "--expires", "15m", "--uses", "3")
     assert made["secret"].startswith("mt1.") and made["token"]["uses"] == 3
     text = plane.tool("token", "create", "--gateway", "shop/edge")

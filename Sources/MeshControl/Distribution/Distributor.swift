@@ -25,6 +25,9 @@ public actor Distributor {
     var scopes = ScopeBook()
     var registry = Registry()
     var traffic: TrafficBook
+    /// The same mesh for clients of Envoy's types.
+    let envoy = EnvoyMesh()
+    private var isEnvoyBehind = false
     var sessions: [UInt64: ProxySession] = [:]
     /// How streams of reports are ended.
     var reports: [UInt64: ReportStream] = [:]
@@ -95,11 +98,19 @@ public actor Distributor {
 
     // MARK: What changes
 
+    /// Tells clients of Envoy's types what is new, if such clients are served.
+    func updateEnvoy() {
+        guard isEnvoyBehind, envoy.isServed else { return }
+        isEnvoyBehind = false
+        envoy.update(catalogue.resources.all)
+    }
+
     /// Documents have been accepted: all of their resources. Throws, and changes nothing, if one cannot be encoded.
     func adopt(_ resources: [MeshResource]) throws(ProxyError) {
         let change = try catalogue.adopt(resources)
         let isFirst = !isReady
         isReady = true
+        isEnvoyBehind = true
         let moved = change.keys.contains { $0.type == .workload || $0.type == .service || $0.type == .backend }
         if moved || isFirst { dirtyRoles.formUnion(instancesOfRoles.keys) }
         if !dirtyRoles.isEmpty { try registerDirty() }
@@ -119,6 +130,7 @@ public actor Distributor {
 
     private func note(_ change: Catalogue.Change, _ pending: inout PendingChange, _ clock: inout Debounce) {
         guard !change.isEmpty else { return }
+        isEnvoyBehind = true
         let now = now
         pending.add(change, at: now)
         _ = clock.change(at: now)
@@ -211,6 +223,7 @@ public actor Distributor {
             push(&pendingEndpoints)
         }
         if documentClock.flush(at: now) { push(&pendingDocuments) }
+        updateEnvoy()
         metrics.set(.resources, catalogue.count)
         metrics.set(.scopes, scopes.count)
         metrics.set(.discoveryStreams, sessions.count)

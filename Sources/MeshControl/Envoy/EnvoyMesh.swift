@@ -8,6 +8,7 @@ final class EnvoyMesh: Sendable {
         var view = EnvoyView([])
         var clients: [Int: AsyncStream<Void>.Continuation] = [:]
         var lastClient = 0
+        var isServed = false
     }
 
     private let state = Mutex(State())
@@ -22,8 +23,11 @@ final class EnvoyMesh: Sendable {
         for client in clients { client.yield() }
     }
 
-    /// True if anybody listens: without clients there is no need for ``update(_:)`` at every change.
-    var hasClients: Bool { state.withLock { !$0.clients.isEmpty } }
+    /// True if anybody may ask: else ``update(_:)`` is not worth its while.
+    var isServed: Bool {
+        get { state.withLock { $0.isServed } }
+        set { state.withLock { $0.isServed = newValue } }
+    }
 
     /// The newest view.
     var view: EnvoyView { state.withLock { $0.view } }
