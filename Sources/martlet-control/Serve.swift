@@ -48,7 +48,7 @@ struct Serve: ParsableCommand {
     var xds: String?
 
     func validate() throws {
-        for (flag, text) in [("--listen", listen), ("--api", api)] where Self.address(text) == nil {
+        for (flag, text) in [("--listen", listen), ("--api", api)] + (xds.map { [("--xds", $0)] } ?? []) where Self.address(text) == nil {
             throw ValidationError("\(flag) wants IP:PORT, such as 127.0.0.1:15010, not \"\(text)\".")
         }
     }
