@@ -53,7 +53,7 @@ public actor Distributor {
     private var timerDue: Instant?
 
     /// How long changes of endpoints are collected before the store is told.
-    static let savingInterval = Duration.seconds(1)
+    static let savingInterval = Duration.milliseconds(50)
     /// How long proxies that are gone are still listed.
     static let memory: TimeInterval = 3600
 
@@ -294,7 +294,7 @@ public actor Distributor {
             metrics.count(.storeErrors, error.kind.rawValue)
             log.error("last known endpoints are not saved: \(error)")
             unsaved.formUnion(ids)
-            saveDue = now.advanced(by: Self.savingInterval * 30)
+            saveDue = now.advanced(by: Self.savingInterval * 600)
         }
         isSaving = false
         if saveDue == nil, !unsaved.isEmpty { saveDue = now.advanced(by: Self.savingInterval) }
