@@ -68,7 +68,7 @@ def test_killed_sidecar_fails_no_request_and_is_taken_out(shops):
 
 
 def test_killed_application_is_unready_and_gets_no_traffic(mesh, upstream):
-    ready = [{"port": 80, "readiness": {"tcp": {}, "interval": "200ms", "unhealthyThreshold": 1, "healthyThreshold": 1}}]
+    ready = [{"port": 80, "readiness": {"tcp": {}, "interval": "200ms", "timeout": "150ms", "unhealthyThreshold": 1, "healthyThreshold": 1}}]
     plane = mesh.control([*shop()[:-2], workload("orders", ports=ready), RETRY])
     first, second = upstream(lambda *_: answer("first")), upstream(lambda *_: answer("second"))
     mesh.sidecar("shop/orders", app=first.port)

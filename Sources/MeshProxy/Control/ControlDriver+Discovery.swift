@@ -161,11 +161,23 @@ extension ControlDriver {
     }
 
     private func serve(_ wanted: Model) throws(ProxyError) {
-        var model = wanted
-        model.identity = identity?.meshIdentity
         let isFirst = served == nil
+        if isFirst { formerPorts = state.ports }
+        var model = atFormerPorts(wanted)
+        model.identity = identity?.meshIdentity
         if model == served { return }
-        try proxy.publish(isWithdrawn ? withoutInbound(model) : model)
+        do throws(ProxyError) {
+            try proxy.publish(isWithdrawn ? withoutInbound(model) : model)
+        } catch {
+            // Somebody else may have taken such a port meanwhile.
+            guard isFirst, !formerPorts.isEmpty else { throw error }
+            formerPorts = [:]
+            model = wanted
+            model.identity = identity?.meshIdentity
+            try proxy.publish(model)
+        }
+        let ports = proxy.boundPorts().filter { inboundPort($0.key) != nil }
+        if !isWithdrawn, ports != state.ports { try? state.savePorts(ports) }
         served = model
         shared.model = model
         shared.outbound = outboundAddress(model)
@@ -176,6 +188,19 @@ extension ControlDriver {
             notify(.configured("serving at \(addresses), configuration \(model.revision)"))
         }
         readinessMayHaveChanged()
+    }
+
+    /// `model` with its inbound listeners where they were the last time, if the system is to choose: callers that cannot
+    /// hear of another port meanwhile find it there.
+    private func atFormerPorts(_ model: Model) -> Model {
+        var model = model
+        for index in model.listeners.indices where model.listeners[index].address == .any(port: 0) {
+            guard let section = model.listeners[index].sections.first?.name, let port = formerPorts[section] else {
+                continue
+            }
+            model.listeners[index].address = .any(port: port)
+        }
+        return model
     }
 
     /// Where the application calls others from.

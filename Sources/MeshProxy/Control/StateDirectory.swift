@@ -128,6 +128,25 @@ struct StateDirectory: Sendable {
         try FileContents.read("\(path)/\(name)", limit: Self.identityLimit)
     }
 
+    // MARK: Ports
+
+    /// The ports that the system chose the last time, by section; without any if that is not known.
+    var ports: [String: UInt16] {
+        guard let bytes = try? read("ports") else { return [:] }
+        var ports: [String: UInt16] = [:]
+        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
+            let words = line.split(separator: " ")
+            if words.count == 2, let port = UInt16(words[1]) { ports[String(words[0])] = port }
+        }
+        return ports
+    }
+
+    /// Remembers where sections are bound.
+    func savePorts(_ ports: [String: UInt16]) throws(ProxyError) {
+        let lines = ports.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)\n" }
+        try FileContents.replace("\(path)/ports", with: Array(lines.joined().utf8))
+    }
+
     // MARK: Resources
 
     /// The bytes of the last good configuration; nil if there are none.
