@@ -96,7 +96,8 @@ func runMesh(_ words: [String]) throws(Arguments.Problem) -> Int32? {
 do throws(Arguments.Problem) {
     let words = Array(CommandLine.arguments.dropFirst())
     if words.first == "intercept" { exit(try intercept(Array(words.dropFirst()))) }
-    if let code = try runMesh(words) { exit(code) }
+    // The control loop still runs: what libraries would tidy up now is in its use.
+    if let code = try runMesh(words) { _exit(code) }
     let arguments = try Arguments(words)
     do throws(ProxyError) {
         switch arguments.task {

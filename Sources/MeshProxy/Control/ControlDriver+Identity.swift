@@ -120,6 +120,9 @@ extension ControlDriver {
         if renewal.isExpired(now: now) {
             if !isExpirySaid {
                 isExpirySaid = true
+                say(
+                    "the certificate of instance \(state.instance) has expired: others refuse it from now on. Once the "
+                        + "control plane is back, a new token is needed: martlet token create")
                 reconnect("the identity has ended")
             }
             return

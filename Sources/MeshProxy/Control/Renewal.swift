@@ -10,12 +10,15 @@ struct RenewalSchedule: Equatable {
     private(set) var failures = 0
 
     private static let second: UInt64 = 1_000_000_000
+    private static let backdating: UInt64 = 60 * second
     private static let longestPause: UInt64 = 60 * second
 
     /// The schedule of a certificate that is valid from `notBefore` to `notAfter` (seconds since 1970).
     init(notBefore: Int64, notAfter: Int64, random: inout Random) {
-        let start = UInt64(max(0, notBefore)) &* Self.second
-        end = max(UInt64(max(0, notAfter)) &* Self.second, start)
+        let first = UInt64(max(0, notBefore)) &* Self.second
+        end = max(UInt64(max(0, notAfter)) &* Self.second, first)
+        // Certificates begin a minute before they are made, for clocks that go wrong: that is no part of their life.
+        let start = min(first &+ Self.backdating, end)
         let half = (end - start) / 2
         due = start + half - half / 10 + UInt64.random(in: 0...half / 5, using: &random)
     }

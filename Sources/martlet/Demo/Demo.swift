@@ -40,7 +40,6 @@ struct Demo: ParsableCommand {
     func run() throws {
         let site = try DemoSite(source: try source(), gatewayPort: try gatewayPort())
         defer { try? FileManager.default.removeItem(at: site.work) }
-        Signals.hold()
         let demo = try DemoRun(site, seconds: seconds, stays: stay)
         demo.run()
         if demo.failures > 0 { throw ExitCode(1) }

@@ -47,6 +47,13 @@ final class DemoProcesses {
         return started
     }
 
+    /// Starts a process that has ended once more, as it was started.
+    func again(_ ended: Started) throws -> Started {
+        try start(
+            ended.name, ended.process.executableURL?.path ?? "", ended.process.arguments ?? [],
+            environment: ended.process.environment ?? [:])
+    }
+
     /// Asks a process to end and waits for it; true if it ended by itself, and well, within `seconds`.
     @discardableResult
     func stop(_ started: Started, within seconds: Double = 15) -> Bool {

@@ -128,6 +128,11 @@ final class DemoRun {
             try startControl()
             try waitForProxies(site.instances.count)
         }
+        try during("catalog-1 again", "the killed instance is back, with the identity that it had") {
+            guard let gone = proxies["catalog-1"] else { return }
+            proxies["catalog-1"] = try processes.again(gone)
+            try waitForProxies(site.instances.count + 1)
+        }
         try during("root certificate", "replaced by a new one: all certificates renewed") { try rotateRoot() }
     }
 
@@ -182,13 +187,16 @@ final class DemoRun {
         heading("everything stays up until Ctrl-C")
         printLine("  curl \(site.url)/\n  export MARTLET_SERVER=\(site.api)")
         printLine("  martlet proxies\n  martlet edges --watch\n  martlet status")
+        // Only now: what is started inherits which signals are held.
+        Signals.hold()
         _ = Signals.wait()
     }
 
     private func end() {
         let left = processes.stopAll()
         if !left.isEmpty { fail("did not end within 15 s: \(left.joined(separator: ", "))") }
-        let broken = proxies.filter { $0.key != "catalog-1" && $0.value.process.terminationStatus != 0 }.keys.sorted()
+        // 143: the application, which the proxy ends with, was ended by SIGTERM.
+        let broken = proxies.filter { ![0, 143].contains($0.value.process.terminationStatus) }.keys.sorted()
         if !broken.isEmpty, let first = broken.first, let log = proxies[first]?.tail() {
             fail("ended with an error: \(broken.joined(separator: ", ")); the last of \(first) says:\n\(log)")
         }
