@@ -48,7 +48,9 @@ struct Serve: ParsableCommand {
     var xds: String?
 
     func validate() throws {
-        for (flag, text) in [("--listen", listen), ("--api", api)] + (xds.map { [("--xds", $0)] } ?? []) where Self.address(text) == nil {
+        var addresses = [("--listen", listen), ("--api", api)]
+        if let xds { addresses.append(("--xds", xds)) }
+        for (flag, text) in addresses where Self.address(text) == nil {
             throw ValidationError("\(flag) wants IP:PORT, such as 127.0.0.1:15010, not \"\(text)\".")
         }
     }

@@ -51,7 +51,8 @@ extension ControlDriver {
     /// The request was refused; a later one may find it.
     func wantService(_ host: String) {
         let labels = host.prefix { $0 != ":" }.lowercased().split(separator: ".", omittingEmptySubsequences: false)
-        guard options.role.type == .workload, let first = labels.first, discovery.requestedServices.count < Self.mostWanted,
+        guard options.role.type == .workload, let first = labels.first,
+            discovery.requestedServices.count < Self.mostWanted,
             labels.prefix(2).allSatisfy({ SPIFFEID.isSegment(String($0)) })
         else { return }
         let namespace = labels.count > 1 ? String(labels[1]) : String(options.role.name.prefix { $0 != "/" })
