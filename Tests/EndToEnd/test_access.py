@@ -183,5 +183,5 @@ def test_what_is_not_valid_is_named(pair, guarded):
     mesh.access(model, pair.callee.port, mesh.policy("shop/typo", mesh.ALLOW, mesh.rule([{"cidrs": ["10.0.0.0/99"]}])))
     pair.callee.write(model)
     pair.callee.reread("nothing is changed")
-    assert ''10.0.0.0/99' is no address range' in pair.callee.log()
+    assert "'10.0.0.0/99' is no address range" in pair.callee.log()
     assert fetch(pair.port).status == 200
