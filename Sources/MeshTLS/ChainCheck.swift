@@ -7,10 +7,12 @@ extension TLSCertificate {
         try Credential(self, now: 0).facts
     }
 
-    /// True if the leaf leads to one of the certificates in `bundle` (PEM), whether or not it is still valid.
-    public func isIssued(under bundle: [UInt8]) throws(ProxyError) -> Bool {
+    /// True if the leaf leads to the first of the certificates in `bundle` (PEM), whether or not it is still valid. In a
+    /// mesh that is the root that signs; what comes after it is believed, and on its way in or out.
+    public func isIssued(underFirstOf bundle: [UInt8]) throws(ProxyError) -> Bool {
         let chain = try PEM.certificates(chainPEM, label: label)
-        let (store, _) = try PEM.trust(bundle, label: "trust bundle")
+        let root = try PEM.certificates(bundle, label: "trust bundle").prefix(1)
+        let store = try PEM.trust(Array(root), label: "trust bundle")
         // SAFETY: the certificates live in `chain`, which outlives the call.
         return withExtendedLifetime(chain) {
             let issuers = unsafe chain.dropFirst().map { unsafe Optional($0.pointer) }

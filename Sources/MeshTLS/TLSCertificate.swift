@@ -127,6 +127,11 @@ enum PEM {
     static func trust(_ bytes: [UInt8], label: String) throws(ProxyError) -> (OwnedStore, [OwnedCertificate]) {
         if bytes.isEmpty { throw ProxyError("\(label): the list of trusted certificates is empty") }
         let anchors = try certificates(bytes, label: label)
+        return (try trust(anchors, label: label), anchors)
+    }
+
+    /// A store that trusts `anchors`.
+    static func trust(_ anchors: [OwnedCertificate], label: String) throws(ProxyError) -> OwnedStore {
         let store = OwnedStore()
         // SAFETY: the store takes references of its own.
         for anchor in anchors {
@@ -136,6 +141,6 @@ enum PEM {
         }
         // A mesh often trusts an intermediate and not its root.
         unsafe X509_STORE_set_flags(store.pointer, UInt(X509_V_FLAG_PARTIAL_CHAIN))
-        return (store, anchors)
+        return store
     }
 }

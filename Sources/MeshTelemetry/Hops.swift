@@ -1,15 +1,13 @@
 import MeshCore
+import MeshModel
 
-/// Upper bounds of the buckets of a hop's durations, for proxies and for who adds up what they report.
+/// The buckets of a hop's durations.
 public enum HopDurations {
     /// In microseconds, ascending; a duration counts for the first bound that it does not exceed. What is longer than
     /// the last one has a bucket of its own.
-    public static let bounds: [UInt64] = [
-        100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
-        5_000_000, 10_000_000,
-    ]
+    public static var bounds: [UInt64] { HopBuckets.bounds }
 
-    /// The bucket of a duration; copied bounds spare each request the access to a lazy global.
+    /// The bucket of a duration; copied bounds (a test compares them) spare each request the access to a lazy global.
     @inline(__always)
     static func bucket(_ microseconds: UInt64) -> Int {
         let bounds: InlineArray<16, UInt64> = [

@@ -1,3 +1,4 @@
+import MeshCore
 internal import MeshDiscovery
 import MeshModel
 
@@ -151,11 +152,12 @@ struct ResourceDigest: Equatable {
 
     /// Adds a resource; adding it again takes it out.
     mutating func add(_ typeURL: String, _ name: String, _ version: ResourceVersion) {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        var parts = FNV1a()
         for text in [typeURL, name, version.description] {
-            for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-            hash = (hash ^ 0) &* 0x100_0000_01b3
+            parts.add(text.utf8)
+            parts.add([0])
         }
+        var hash = parts.value
         // Mixed once more, so that differences of two do not cancel each other.
         hash = (hash ^ (hash >> 30)) &* 0xbf58_476d_1ce4_e5b9
         bits ^= hash ^ (hash >> 27)
@@ -163,8 +165,6 @@ struct ResourceDigest: Equatable {
 
     /// 16 hexadecimal digits; empty for nothing.
     var text: String {
-        guard bits != 0 else { return "" }
-        let digits = String(bits, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
+        bits == 0 ? "" : FNV1a.text(bits)
     }
 }

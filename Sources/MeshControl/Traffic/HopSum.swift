@@ -1,4 +1,5 @@
 internal import MeshDiscovery
+import MeshModel
 
 /// What distinguishes counters of requests between two services.
 struct HopKey: Hashable {

@@ -41,8 +41,7 @@ public struct ResourceVersion: Sendable, Hashable {
 
     /// The version of a resource with these bytes.
     public init(of bytes: [UInt8]) {
-        let hash: UInt64 = bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-        bits = max(hash, 1)
+        bits = max(FNV1a.hash(bytes), 1)
     }
 
     /// The version that `text` writes; nil if it is none of ours.
@@ -61,8 +60,5 @@ public struct ResourceVersion: Sendable, Hashable {
 
 extension ResourceVersion: CustomStringConvertible {
     /// 16 hexadecimal digits.
-    public var description: String {
-        let digits = String(bits, radix: 16)
-        return String(repeating: "0", count: 16 - digits.utf8.count) + digits
-    }
+    public var description: String { FNV1a.text(bits) }
 }

@@ -76,19 +76,15 @@ public enum Translator {
 
     /// FNV-1a over names and contents of all files: tells two configurations apart for people, not for machines.
     private static func revision(_ files: [SourceFile], _ material: Material) -> String {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        func add(_ bytes: some Sequence<UInt8>) {
-            for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        }
+        var hash = FNV1a()
         for file in files {
-            add(file.path.utf8)
-            add(file.text.utf8)
+            hash.add(file.path.utf8)
+            hash.add(file.text.utf8)
         }
         for (path, bytes) in material.files.sorted(by: { $0.key < $1.key }) {
-            add(path.utf8)
-            add(bytes)
+            hash.add(path.utf8)
+            hash.add(bytes)
         }
-        let digits = String(hash, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
+        return FNV1a.text(hash.value)
     }
 }

@@ -30,7 +30,7 @@ extension Model {
         var file = Self.magic
         Self.append(Self.version, 2, to: &file)
         Self.append(UInt64(message.count), 8, to: &file)
-        Self.append(Self.checksum(message[...]), 8, to: &file)
+        Self.append(FNV1a.hash(message), 8, to: &file)
         file += message
         return file
     }
@@ -49,7 +49,7 @@ extension Model {
         guard number(file[8..<16]) == UInt64(message.count) else {
             throw ProxyError("the compiled configuration is cut short")
         }
-        guard number(file[16..<24]) == checksum(message) else {
+        guard number(file[16..<24]) == FNV1a.hash(message) else {
             throw ProxyError("the compiled configuration is damaged: its checksum is wrong")
         }
         return try decode(message: message)
@@ -72,8 +72,4 @@ extension Model {
     }
 
     private static func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
-
-    private static func checksum(_ bytes: ArraySlice<UInt8>) -> UInt64 {
-        bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-    }
 }

@@ -163,7 +163,10 @@ extension ControlDriver {
 
     private func serve(_ wanted: Model) throws(ProxyError) {
         let isFirst = served == nil
-        if isFirst { formerPorts = state.ports }
+        if isFirst {
+            savedPorts = state.ports
+            formerPorts = savedPorts
+        }
         var model = atFormerPorts(wanted)
         model.identity = identity?.meshIdentity
         if model == served { return }
@@ -178,7 +181,7 @@ extension ControlDriver {
             try proxy.publish(model)
         }
         let ports = proxy.boundPorts().filter { inboundPort($0.key) != nil }
-        if !isWithdrawn, ports != state.ports { try? state.savePorts(ports) }
+        if !isWithdrawn, ports != savedPorts, (try? state.savePorts(ports)) != nil { savedPorts = ports }
         served = model
         shared.model = model
         shared.outbound = outboundAddress(model)
@@ -211,9 +214,8 @@ extension ControlDriver {
             return nil
         }
         switch listener.address {
-        case .any: return proxy.boundPorts()[name].map { "127.0.0.1:\($0)" }
-        case .ip(let ip, _):
-            return proxy.boundPorts()[name].flatMap { SocketAddress(ip: ip, port: $0) }.map(\.description)
+        case .any: return proxy.boundAddress(ofSection: name).map { "127.0.0.1:\($0.port)" }
+        case .ip: return proxy.boundAddress(ofSection: name)?.description
         case .unix(let path): return "unix:\(path)"
         }
     }

@@ -236,19 +236,6 @@ extension ControlDriver {
 
     /// Believes the roots of `bundle` from here on. If our own is not among them any more, nobody else will believe us
     /// for long.
-    /// The root that signs: the first one. What comes after it is believed, and on its way in or out.
-    private static func first(of bundle: [UInt8]) -> [UInt8] {
-        let end = Array("-----END CERTIFICATE-----".utf8)
-        var index = 0
-        while index + end.count <= bundle.count {
-            if bundle[index..<index + end.count].elementsEqual(end) {
-                return Array(bundle[..<(index + end.count)]) + [UInt8(ascii: "\n")]
-            }
-            index += 1
-        }
-        return bundle
-    }
-
     func adopt(bundle: [UInt8]) {
         guard var held = identity, held.bundle != bundle else { return }
         held.bundle = bundle
@@ -257,7 +244,7 @@ extension ControlDriver {
         do throws(ProxyError) {
             try state.saveBundle(bundle)
             let certificate = TLSCertificate(chainPEM: held.chain, keyPEM: held.key, label: "identity")
-            if try !certificate.isIssued(under: Self.first(of: bundle)) {
+            if try !certificate.isIssued(underFirstOf: bundle) {
                 say("certificates are signed under another root now: renewing at once")
                 renewal?.hurry(now: Clock.wall())
                 renewalIsDue()

@@ -49,6 +49,8 @@ final class ControlDriver {
     var isWithdrawn = false
     /// Where sections were bound before the program started, by name: others may still know them there.
     var formerPorts: [String: UInt16] = [:]
+    /// What the state directory says of ports.
+    var savedPorts: [String: UInt16] = [:]
     var isSaving = false
     var isUnsaved = false
     var savedAt = Instant(nanoseconds: 0)

@@ -121,16 +121,6 @@ final class Exchange: TimerNode {
 
     // MARK: 2. Route
 
-    /// The control plane may know a service of this name that the workload has not declared.
-    private func noteUnknownHost() {
-        let head = request
-        let authority = head.span(head.authorityRange)
-        if authority.count > 255 { return }
-        var host: [UInt8] = []
-        for index in authority.indices { host.append(authority[index]) }
-        worker.process.noteUnknownHost(host)
-    }
-
     private func route() {
         guard let configuration, let served else { return answer(.notConfigured) }
         if let admin = served.admin { return admin.answer(self) }

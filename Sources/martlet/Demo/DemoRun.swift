@@ -232,19 +232,7 @@ final class DemoRun {
     }
 
     private func fetch<Value: Decodable>(_ path: String) throws -> Value {
-        let command = try DemoSite.find("curl")
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(fileURLWithPath: command)
-        process.arguments = ["-sf", "-m", "5", site.api + path]
-        process.standardOutput = output
-        try process.run()
-        let data = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
-            throw Failure(message: "the control plane does not answer \(path)")
-        }
-        return try JSONDecoder().decode(Value.self, from: data)
+        try ControlClient(base: site.api, token: nil, caFile: nil).get(path)
     }
 
     /// Asks again and again; throws if it takes longer than `seconds`.
