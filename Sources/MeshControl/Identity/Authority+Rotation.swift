@@ -128,10 +128,12 @@ extension Authority {
         } catch {
             throw API.Problem(.unavailable, error.description)
         }
+        // As the store keeps it: a Date counts from 2001, and finer than seconds since 1970 can.
+        let activation = activated.timeIntervalSince1970
         var seen: Set<Published.Holder> = []
         return all.filter { record in
             let isNewest = seen.insert(.init(identity: record.identity, instance: record.instance)).inserted
-            return isNewest && record.revoked == nil && record.issued < activated
+            return isNewest && record.revoked == nil && record.issued.timeIntervalSince1970 < activation
         }
     }
 
