@@ -91,7 +91,8 @@ final class DemoRun {
         }
         var arguments = [
             "run", "--control", "127.0.0.1:\(site.controlPort)", "--\(kind)", role, "--instance", instance, "--state",
-            site.work.appendingPathComponent("state-\(instance)").path, "--loops", "1",
+            site.work.appendingPathComponent("state-\(instance)").path, "--loops", "1", "--admin",
+            "127.0.0.1:\(try DemoSite.freePort())",
         ]
         if let port { arguments += ["--port", "80=\(port)", "--outbound", "127.0.0.1:\(try DemoSite.freePort())"] }
         if !command.isEmpty { arguments += ["--"] + command }
