@@ -53,16 +53,13 @@ final class DemoRun {
         try startControl()
         try startProxy("gateway", "shop/edge", instance: "edge-1", command: [])
         for instance in site.instances {
-            let port = try DemoSite.freePort()
+            let port = try site.ports.next()
             try startProxy(
                 "workload", "shop/\(instance.workload)", instance: instance.name,
                 command: instance.command.map { $0 == "PORT" ? "\(port)" : $0 }, port: port)
         }
         let count = site.instances.count + 1
-        try wait(60, "every proxy to be ready") {
-            let known: [ProxyState] = try self.fetch("/v1/proxies")
-            return known.count { $0.sync == "synced" && $0.readiness == "ready" } == count
-        }
+        try waitForProxies(count, within: 60)
         ok("proxies", "1 gateway and \(count - 1) sidecars, joined by one-use tokens, ready", site.url)
     }
 
@@ -75,7 +72,6 @@ final class DemoRun {
             ])
         control = started
         try wait(20, "the control plane") {
-            guard started.process.isRunning else { throw Failure(message: "martlet-control ended:\n\(started.tail())") }
             let _: Health = try self.fetch("/v1/health")
             return true
         }
@@ -92,9 +88,9 @@ final class DemoRun {
         var arguments = [
             "run", "--control", "127.0.0.1:\(site.controlPort)", "--\(kind)", role, "--instance", instance, "--state",
             site.work.appendingPathComponent("state-\(instance)").path, "--loops", "1", "--admin",
-            "127.0.0.1:\(try DemoSite.freePort())",
+            "127.0.0.1:\(try site.ports.next())",
         ]
-        if let port { arguments += ["--port", "80=\(port)", "--outbound", "127.0.0.1:\(try DemoSite.freePort())"] }
+        if let port { arguments += ["--port", "80=\(port)", "--outbound", "127.0.0.1:\(try site.ports.next())"] }
         if !command.isEmpty { arguments += ["--"] + command }
         proxies[instance] = try processes.start(
             instance, try DemoSite.program("martlet-proxy"), arguments, environment: ["MARTLET_TOKEN": made.secret])
@@ -123,7 +119,9 @@ final class DemoRun {
         }
         try during("control plane stopped", "proxies serve on") {
             guard let control else { return }
-            if !processes.stop(control) { fail("martlet-control did not end well:\n\(control.tail())") }
+            guard processes.stop(control), control.process.terminationStatus == 0 else {
+                return fail("martlet-control did not end well:\n\(control.tail())")
+            }
         }
         try during("control plane started", "proxies are back") {
             try startControl()
@@ -177,10 +175,15 @@ final class DemoRun {
         }
     }
 
-    private func waitForProxies(_ count: Int) throws {
-        try wait(30, "\(count) proxies to be connected") {
+    /// Until so many proxies are ready and run what they should. That is asked more than once: that an instance is
+    /// ready is known a moment before those that call it are told.
+    private func waitForProxies(_ count: Int, within seconds: Double = 30) throws {
+        var settled = 0
+        try wait(seconds, "\(count) proxies to be ready") {
             let known: [ProxyState] = try self.fetch("/v1/proxies")
-            return known.count { $0.sync == "synced" && $0.readiness == "ready" } >= count
+            let isSettled = known.count { $0.sync == "synced" && $0.readiness == "ready" } == count
+            settled = isSettled ? settled + 1 : 0
+            return settled == 5
         }
     }
 
@@ -241,6 +244,9 @@ final class DemoRun {
         let deadline = Date().addingTimeInterval(seconds)
         while Date() < deadline {
             if (try? isTrue()) == true { return }
+            if let ended = processes.ended {
+                throw Failure(message: "\(ended.name) has ended while this waited for \(what):\n\(ended.tail())")
+            }
             usleep(100_000)
         }
         if try isTrue() { return }

@@ -16,6 +16,7 @@ struct DemoSite {
     /// What is written; gone with the demo.
     let work: URL
     let python: String
+    let ports: FreePorts
     let gatewayPort: UInt16
     let controlPort: UInt16
     let apiPort: UInt16
@@ -28,13 +29,14 @@ struct DemoSite {
     var catalog: URL { work.appendingPathComponent("catalog") }
 
     /// Prepares a site in a new directory; throws ``Failure`` if something that it needs is not there.
-    init(source: URL, gatewayPort: UInt16) throws {
+    init(source: URL, gatewayPort wanted: UInt16) throws {
         self.source = source
+        ports = FreePorts()
         work = FileManager.default.temporaryDirectory.appendingPathComponent(
             "martlet-demo-\(UUID().uuidString.prefix(8))")
-        self.gatewayPort = gatewayPort
-        controlPort = try Self.freePort()
-        apiPort = try Self.freePort()
+        gatewayPort = try ports.isFree(wanted) ? wanted : ports.next()
+        controlPort = try ports.next()
+        apiPort = try ports.next()
         let venv = source.appendingPathComponent("../../.venv/bin/python").standardizedFileURL.path
         python = FileManager.default.isExecutableFile(atPath: venv) ? venv : try Self.find("python3")
         _ = try Self.find("node")
@@ -58,16 +60,6 @@ struct DemoSite {
             if FileManager.default.isExecutableFile(atPath: candidate) { return candidate }
         }
         throw Failure(message: "\(program) is not installed; the demo's services need it: make setup")
-    }
-
-    /// A port of 127.0.0.1 that nobody listens on.
-    static func freePort() throws -> UInt16 {
-        guard let address = SocketAddress(ip: "127.0.0.1", port: 0),
-            let fd = try? Socket.listen(address, reusePort: false),
-            let bound = Socket.localAddress(fd)
-        else { throw Failure(message: "no port is free on 127.0.0.1") }
-        Socket.close(fd)
-        return bound.port
     }
 
     /// Writes the configuration with this site's gateway port, and compiles the service in C.
