@@ -13,6 +13,8 @@ final class DemoRun {
     private var control: DemoProcesses.Started?
     private var proxies: [String: DemoProcesses.Started] = [:]
     private var requests = 0
+    /// Answers so far, by the language of the cart.
+    private var carts: [String: Int] = [:]
     private(set) var failures = 0
 
     init(_ site: DemoSite, seconds: Int, stays: Bool) throws {
@@ -108,11 +110,13 @@ final class DemoRun {
         defer {
             traffic.end()
             done.wait()
-            count("the end")
+            _ = taken("the end")
         }
         heading("what happens to requests, 8 at a time")
         try during("nothing", "traffic through the gateway and six services") {}
         try checkHops()
+        heading("what happens to requests meanwhile")
+        try canary()
         try during("kill -9", "catalog-1 and its sidecar are gone at once") {
             guard let victim = proxies["catalog-1"] else { return }
             processes.kill(victim)
@@ -135,6 +139,28 @@ final class DemoRun {
         try during("root certificate", "replaced by a new one: all certificates renewed") { try rotateRoot() }
     }
 
+    /// The weights of the file hold; an edit of the file is followed, and version 1 gets nothing more.
+    private func canary() throws {
+        _ = taken("weights")
+        let share = 100 * Double(carts["Node"] ?? 0) / Double(max(carts.values.reduce(0, +), 1))
+        let detail = "\(Int(share.rounded())) % to version 2"
+        if abs(share - 20) < 5 {
+            ok("weights", "of the cart's versions: 20 % go to version 2", detail)
+        } else {
+            fail("weights: \(detail), not 20 %")
+        }
+        try site.edit("policies.yaml", "weight: 80}", "weight: 0}")
+        try wait(20, "version 2 of the cart to get all") {
+            usleep(200_000)
+            let carts = self.taken("canary").carts
+            return carts["Python"] == nil && carts["Node"] != nil
+        }
+        sleep(UInt32(seconds))
+        let counts = taken("canary")
+        if let late = counts.carts["Python"] { fail("canary: \(late) requests for version 1, whose weight is 0") }
+        ok("canary", "the file now gives version 2 all: followed", "\(counts.good) requests, 0 failed")
+    }
+
     private func rotateRoot() throws {
         for step in ["begin", "activate", "finish"] {
             try wait(60, "certificates rotate-root \(step)") {
@@ -150,14 +176,20 @@ final class DemoRun {
         count(name, what)
     }
 
-    private func count(_ name: String, _ what: String = "") {
+    private func count(_ name: String, _ what: String) {
+        let counts = taken(name)
+        if counts.failed == 0 { ok(name, what, "\(counts.good) requests, 0 failed") }
+    }
+
+    /// What has been counted since the last time; says so if requests failed.
+    private func taken(_ name: String) -> DemoTraffic.Counts {
         let counts = traffic.take()
         requests += counts.good + counts.failed
-        guard counts.failed == 0 else {
-            return fail(
-                "\(name): \(counts.failed) of \(counts.good + counts.failed) requests failed: \(counts.failures)")
+        carts.merge(counts.carts, uniquingKeysWith: +)
+        if counts.failed > 0 {
+            fail("\(name): \(counts.failed) of \(counts.good + counts.failed) requests failed: \(counts.failures)")
         }
-        if !what.isEmpty { ok(name, what, "\(counts.good) requests, 0 failed") }
+        return counts
     }
 
     /// The table of hops: every one that should be there is, and all of it in mutual TLS.

@@ -84,6 +84,14 @@ struct DemoSite {
         guard process.terminationStatus == 0 else { throw Failure(message: "services/catalog.c does not compile") }
     }
 
+    /// Replaces `old`, which must be there, in a file of the configuration, as an editor does.
+    func edit(_ name: String, _ old: String, _ new: String) throws {
+        let file = configuration.appendingPathComponent(name)
+        let text = try String(contentsOf: file, encoding: .utf8)
+        guard text.contains(old) else { throw Failure(message: "\(name) has no \"\(old)\"") }
+        try text.replacingOccurrences(of: old, with: new).write(to: file, atomically: true, encoding: .utf8)
+    }
+
     /// Every instance, those that are called before those that call.
     var instances: [Instance] {
         let services = source.appendingPathComponent("services").path
