@@ -37,7 +37,8 @@ struct DemoSite {
         gatewayPort = try ports.isFree(wanted) ? wanted : ports.next()
         controlPort = try ports.next()
         apiPort = try ports.next()
-        let venv = source.appendingPathComponent("../../.venv/bin/python").standardizedFileURL.path
+        // Not in a standard form: that would follow the link, and lose the environment with it.
+        let venv = source.appendingPathComponent("../../.venv/bin/python").path
         python = FileManager.default.isExecutableFile(atPath: venv) ? venv : try Self.find("python3")
         _ = try Self.find("node")
         for directory in [work, configuration, logs] {
