@@ -75,14 +75,23 @@ struct DemoSite {
             try text.write(to: configuration.appendingPathComponent(name), atomically: true, encoding: .utf8)
         }
         let compiler = try (try? Self.find("cc")) ?? Self.find("clang")
+        let catalogSource = source.appendingPathComponent("services/catalog.c").path
+        guard try Self.succeeds(compiler, ["-O2", "-pthread", "-o", catalog.path, catalogSource]) else {
+            throw Failure(message: "services/catalog.c does not compile")
+        }
+        guard try Self.succeeds(python, ["-c", "import grpc, grpc_tools"]) else {
+            throw Failure(
+                message: "\(python) has no gRPC, which two of the services need: pip install grpcio grpcio-tools")
+        }
+    }
+
+    private static func succeeds(_ program: String, _ arguments: [String]) throws -> Bool {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: compiler)
-        process.arguments = [
-            "-O2", "-pthread", "-o", catalog.path, source.appendingPathComponent("services/catalog.c").path,
-        ]
+        process.executableURL = URL(fileURLWithPath: program)
+        process.arguments = arguments
         try process.run()
         process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw Failure(message: "services/catalog.c does not compile") }
+        return process.terminationStatus == 0
     }
 
     /// Replaces `old`, which must be there, in a file of the configuration, as an editor does.
