@@ -93,11 +93,12 @@ struct DemandBookTests {
         #expect(!possible("[::1]"))
     }
 
-    @Test(arguments: [
-        ("orders", "shop/orders"), ("orders.shop", "shop/orders"), ("orders.other.svc", "other/orders"),
-        ("orders.other.svc.cluster.local", "other/orders"), ("orders.other.example.com", nil), ("", nil),
-        ("orders.", nil), ("a b", nil), (".shop", nil), ("orders.shop.svc.", nil),
-    ] as [(String, String?)])
+    @Test(
+        arguments: [
+            ("orders", "shop/orders"), ("orders.shop", "shop/orders"), ("orders.other.svc", "other/orders"),
+            ("orders.other.svc.cluster.local", "other/orders"), ("orders.other.example.com", nil), ("", nil),
+            ("orders.", nil), ("a b", nil), (".shop", nil), ("orders.shop.svc.", nil),
+        ] as [(String, String?)])
     func hostsNameServices(host: String, service: String?) {
         #expect(ServiceHost.service(of: host, home: "shop") == service)
     }

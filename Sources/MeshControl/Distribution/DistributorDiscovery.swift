@@ -63,7 +63,8 @@ extension Distributor {
             metrics.count(.refusedStreams, StreamRefusal.Kind.identity.rawValue)
             throw StreamRefusal(
                 kind: .identity,
-                message: "node.cluster is the Workload \(workload) of the service \(service), but the certificate is of "
+                message:
+                    "node.cluster is the Workload \(workload) of the service \(service), but the certificate is of "
                     + "\(peer.identity): join with a token for it, or name the Workload that it is of")
         }
         // Only now is it worth while to keep Envoy's view of the mesh.

@@ -26,7 +26,9 @@ extension ControlDriver {
             // It is not there under this host, or was published just now.
             discovery.resources[.service, name] == nil
         else { return answer(question, .known) }
-        guard let call = discoveryCall, questions.count < Self.mostPending else { return answer(question, .unavailable) }
+        guard let call = discoveryCall, questions.count < Self.mostPending else {
+            return answer(question, .unavailable)
+        }
         // The control plane says by itself when that changes.
         if discovery.missingServices.contains(name) { return answer(question, .known) }
         if !discovery.requestedServices.contains(name) {
