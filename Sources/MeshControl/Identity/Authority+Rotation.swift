@@ -35,8 +35,8 @@ extension Authority {
                 .conflict,
                 "\(waiting.count) \(waiting.count == 1 ? "proxy has a certificate" : "proxies have certificates") "
                     + "of the old root: \(Self.list(holders.map { $0.text(at: now()) }, separator: ", "))",
-                remedy: "wait until they have renewed, or until \(Self.end(waiting)). One that does not come back: "
-                    + Self.list(holders.filter { !$0.isConnected }.map(\.command), separator: "; "))
+                remedy: "wait until they have renewed, or until \(Self.end(waiting))"
+                    + Self.commands(holders.filter { !$0.isConnected }))
         }
         try step(from: .activated, "not activated") { directory, _ throws(ProxyError) in try directory.finish() }
     }
@@ -141,6 +141,13 @@ extension Authority {
             let isNewest = seen.insert(.init(identity: record.identity, instance: record.instance)).inserted
             return isNewest && record.revoked == nil && record.issued.timeIntervalSince1970 < activation
         }
+    }
+
+    /// What to do about those that are away.
+    private static func commands(_ away: [OldRootHolder]) -> String {
+        away.isEmpty
+            ? ""
+            : ". What takes away the certificate of one that is gone: " + list(away.map(\.command), separator: "; ")
     }
 
     /// The first 20 of `texts`, and how many more there are.
