@@ -1,6 +1,7 @@
 """Calls of services that the caller's Workload does not declare: the first one waits for the control plane."""
 import re
 import signal
+import socket
 import threading
 
 import pytest
@@ -130,8 +131,7 @@ def test_a_control_plane_that_is_silent_costs_a_second(caller):
     web.wait(lambda: web.call("orders").status == 200, "able to find the service when it is told")
 
 
-def test_a_client_that_gives_up_leaves_nothing_behind(caller, closing):
-    import socket
+def test_a_client_that_gives_up_leaves_nothing_behind(caller):
     plane, web = caller()
     plane.process.send_signal(signal.SIGSTOP)
     try:

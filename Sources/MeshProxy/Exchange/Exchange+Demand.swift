@@ -61,6 +61,16 @@ extension Exchange {
         routeAgain()
     }
 
+    /// Takes the configuration that is served where the client came in.
+    func readConfiguration() {
+        downstream.withOrigin { origin, _ in
+            let configuration: LoopConfiguration = origin.listener.configuration
+            self.configuration = configuration
+            listener = origin.listener.index
+            served = configuration.snapshot.listeners[listener]
+        }
+    }
+
     /// Begins anew with the configuration of now.
     private func routeAgain() {
         // The request may have been answered meanwhile: its body was too large, say.

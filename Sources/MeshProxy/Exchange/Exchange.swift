@@ -113,16 +113,6 @@ final class Exchange: TimerNode {
         if metricsListener >= 0 { worker.metrics.exchangeStarted(listener: metricsListener) }
     }
 
-    /// Takes the configuration that is served where the client came in.
-    func readConfiguration() {
-        downstream.withOrigin { origin, _ in
-            let configuration: LoopConfiguration = origin.listener.configuration
-            self.configuration = configuration
-            listener = origin.listener.index
-            served = configuration.snapshot.listeners[listener]
-        }
-    }
-
     /// A body that is sent as fast as it can be, unlike the messages of a stream.
     private var isUpload: Bool { request.bodyLength != .none && !request.flags.contains(.grpc) }
 
@@ -599,5 +589,4 @@ final class Exchange: TimerNode {
     }
 
     var metricsListener: Int { configuration?.listenerSlot(listener) ?? -1 }
-
 }
