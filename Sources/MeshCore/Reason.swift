@@ -55,6 +55,8 @@ public enum Reason: String, CaseIterable, Sendable {
     case misdirectedRequest = "misdirected_request"
     /// No route matches the request.
     case routeNotFound = "route_not_found"
+    /// No route matches the request, and the control plane, which may know the service, has not said so in time.
+    case serviceNotDiscovered = "service_not_discovered"
     /// A RequestRedirect filter answered.
     case redirected
     /// A CORS filter answered a preflight request.
@@ -171,7 +173,7 @@ public enum Reason: String, CaseIterable, Sendable {
         case .noEndpoint, .endpointNameNotResolved, .upstreamConnectFailed, .upstreamConnectTimeout,
             .upstreamTlsFailed, .upstreamIdentityMismatch, .meshIdentityMissing, .upstreamRefusedStream,
             .upstreamConnectionLimit, .upstreamRequestLimit, .upstreamPendingLimit, .upstreamPendingTimeout,
-            .concurrencyLimit, .draining, .overloaded, .notConfigured,
+            .concurrencyLimit, .draining, .overloaded, .notConfigured, .serviceNotDiscovered,
             .faultInjected:
             503
         case .upstreamClosed, .upstreamReset, .upstreamMalformedResponse, .upstreamHeadersTooLarge, .upgradeRefused: 502
@@ -206,7 +208,7 @@ public enum Reason: String, CaseIterable, Sendable {
             .upstreamTlsFailed, .upstreamIdentityMismatch, .meshIdentityMissing, .upstreamClosed, .upstreamReset,
             .upstreamRefusedStream, .upstreamConnectionLimit,
             .upstreamRequestLimit, .upstreamPendingLimit, .upstreamPendingTimeout, .concurrencyLimit, .upgradeRefused,
-            .draining, .overloaded, .notConfigured, .faultInjected:
+            .draining, .overloaded, .notConfigured, .serviceNotDiscovered, .faultInjected:
             14
         case .downstreamClosed, .downstreamReset: 1
         case .clientCertificateRequired: 16
@@ -268,6 +270,8 @@ public enum Reason: String, CaseIterable, Sendable {
             "This connection's certificate or listener does not serve the host."
         case .routeNotFound:
             "No route matches the request."
+        case .serviceNotDiscovered:
+            "No route matches the request, and the control plane, which may know the service, has not said so in time."
         case .redirected:
             "A RequestRedirect filter answered."
         case .corsPreflight:

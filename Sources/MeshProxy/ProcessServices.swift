@@ -10,7 +10,11 @@ final class ProcessServices: Sendable {
     private let writer = Mutex<LogWriter?>(nil)
     private let workers = Mutex<[WorkerReference]>([])
     private let availability = Mutex<(@Sendable (String) -> Void)?>(nil)
-    private let unknownHosts = Mutex<(@Sendable ([UInt8]) -> Void)?>(nil)
+    private let unknownHosts = Mutex<(@Sendable ([UInt8], WorkerReference) -> Void)?>(nil)
+    /// What became of requests for services that nobody here knew.
+    let demand: DemandCounts
+
+    init(demand: DemandCounts = DemandCounts()) { self.demand = demand }
 
     /// Is told the name of a backend when an endpoint of it has become available or unavailable, on the loop that found
     /// out.
@@ -18,11 +22,16 @@ final class ProcessServices: Sendable {
 
     func availabilityChanged(_ backend: String) { availability.withLock { $0 }?(backend) }
 
-    /// Is told the host, with its port if it has one, of a request of the application that no route took, on the loop that
-    /// has refused it.
-    func observeUnknownHosts(_ body: (@Sendable ([UInt8]) -> Void)?) { unknownHosts.withLock { $0 = body } }
+    /// Is told the host, in lower case and without port, of a request of the application that no route takes, on the loop
+    /// that waits for an answer.
+    func observeUnknownHosts(_ body: (@Sendable ([UInt8], WorkerReference) -> Void)?) {
+        unknownHosts.withLock { $0 = body }
+    }
 
-    func noteUnknownHost(_ host: [UInt8]) { unknownHosts.withLock { $0 }?(host) }
+    /// True if there is somebody to ask for hosts.
+    var asksForHosts: Bool { unknownHosts.withLock { $0 != nil } }
+
+    func ask(_ host: [UInt8], from loop: WorkerReference) { unknownHosts.withLock { $0 }?(host, loop) }
 
     /// All loops; set once, before they run.
     var loops: [WorkerReference] {

@@ -49,7 +49,7 @@ public final class Proxy: Sendable {
     /// - Throws: one line that says what cannot be served or opened.
     public init(_ model: Model, _ options: ProxyOptions) throws(ProxyError) {
         loops = max(options.loops, 1)
-        services = ProcessServices()
+        services = ProcessServices(demand: options.control?.demand ?? DemandCounts())
         var workers: [WorkerReference] = []
         for loop in 0..<loops {
             let seed = Clock.wall() ^ (UInt64(loop) << 32)
@@ -110,9 +110,9 @@ public final class Proxy: Sendable {
     /// ``readiness(of:)`` on another thread.
     public func onAvailabilityChange(_ body: (@Sendable (String) -> Void)?) { services.observeAvailability(body) }
 
-    /// Calls `body` with the host of each request of the application that no route takes; nil: no more. It is called on a
-    /// loop, which must not wait.
-    func onUnknownHost(_ body: (@Sendable ([UInt8]) -> Void)?) { services.observeUnknownHosts(body) }
+    /// Calls `body` with a host that no route takes, and the loop whose requests for it wait for ``ServiceWaits/settle(_:_:)``,
+    /// if not for long; nil: no more. It is called on that loop, which must not wait.
+    func onUnknownHost(_ body: (@Sendable ([UInt8], WorkerReference) -> Void)?) { services.observeUnknownHosts(body) }
 
     /// What passed between services since the start, over all loops. Waits for the loops, a second at most: of one that
     /// has not answered by then it is what it said the last time. Not for a loop's thread.

@@ -36,6 +36,8 @@ final class Worker: LoopHooks {
     private var names: Resolver?
     /// Ways to where redirected connections were going that no backend knows.
     private(set) lazy var passthrough = PassthroughPools(self)
+    /// Requests for services that nobody here knows yet.
+    private(set) lazy var serviceWaits = ServiceWaits(self)
     /// Accepted and still open, linked through the connections.
     private var first: Link<Connection>?
     private(set) var downstreamCount = 0

@@ -1,3 +1,31 @@
+/// What became of a request for a service that its proxy did not know.
+public enum DemandResult: String, CaseIterable, Sendable {
+    /// The control plane knew it, and the request has a route.
+    case found
+    /// There is no such service.
+    case missing
+    /// There was none a moment ago: nobody was asked.
+    case remembered
+    /// The control plane could not be asked.
+    case unavailable
+    /// The control plane did not answer in time.
+    case late
+    /// Too many waited, or too much was asked.
+    case refused
+
+    /// Its place among all cases.
+    public var index: Int {
+        switch self {
+        case .found: 0
+        case .missing: 1
+        case .remembered: 2
+        case .unavailable: 3
+        case .late: 4
+        case .refused: 5
+        }
+    }
+}
+
 /// How a proxy stands with the control plane of its mesh.
 public struct ControlFacts: Sendable {
     /// A connection is usable.
@@ -20,6 +48,8 @@ public struct ControlFacts: Sendable {
     public var failedSaves: UInt64 = 0
     /// Files of the state directory that could not be used at the start.
     public var damagedFiles: UInt64 = 0
+    /// Requests for services that the proxy did not know, by ``DemandResult/index``.
+    public var demands = [UInt64](repeating: 0, count: DemandResult.allCases.count)
 
     /// Nothing has happened yet.
     public init() {}
@@ -51,5 +81,11 @@ public struct ControlFacts: Sendable {
         text.family(
             "martlet_state_damaged_files_total", .counter, "Files of the state directory that could not be used.")
         text.sample(Labels(), damagedFiles)
+        text.family(
+            "martlet_on_demand_requests_total", .counter,
+            "Requests for services that the workload does not declare and that were not known yet, by result.")
+        for result in DemandResult.allCases {
+            text.sample(Labels("result", Array(result.rawValue.utf8)), demands[result.index])
+        }
     }
 }

@@ -43,7 +43,7 @@ struct Serve: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Where Envoy and gRPC clients (xds:///) ask, IP:PORT, in clear text; nowhere if not given.",
+            "Where Envoy and gRPC clients (xds:///) may ask in clear text beside --listen, IP:PORT, for loopback.",
             valueName: "addr"))
     var xds: String?
 

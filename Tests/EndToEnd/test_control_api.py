@@ -149,7 +149,7 @@ def test_diff(plane, tmp_path):
 def test_diff_names_the_proxies_that_would_receive_something(mesh, upstream, tmp_path):
     plane = mesh.control([settings()])
     plane.tool("apply", "-f", write(tmp_path / "a.yaml", service("web"), service("cart"), workload("web", "cart")))
-    mesh.sidecar("shop/web", app=upstream().port)
+    web = mesh.sidecar("shop/web", app=upstream().port)
     plane.wait_for("web-1")
     file = write(tmp_path / "b.yaml", service("cart", 8080))
     text = plane.tool("diff", "-f", file, "--proxies").stdout
@@ -160,6 +160,13 @@ def test_diff_names_the_proxies_that_would_receive_something(mesh, upstream, tmp
     assert "rule" in explained and "shop/cart" in explained, explained
     absent = plane.tool("explain", "--proxy", "web-2", "GET", "http://cart/", check=False)
     assert absent.returncode == 1 and "there is no proxy web-2" in absent.stderr
+    connected = plane.json("diff", "-f", file)["proxies"]
+    web.stop()
+    plane.wait(lambda: plane.proxies()["web-1"]["sync"] == "disconnected", "told that web-1 is away")
+    away = plane.json("diff", "-f", file)["proxies"]
+    assert [(one["isConnected"], one["resources"]) for one in away] == [(False, connected[0]["resources"])]
+    text = plane.tool("diff", "-f", file, "--proxies").stdout
+    assert "1 of them when they are back" in text and "workload:shop/web/web-1 (away)" in text
 
 
 def test_revisions_and_rollback(plane, tmp_path):

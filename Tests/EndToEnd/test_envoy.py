@@ -40,17 +40,19 @@ for line in sys.stdin:
 
 
 class GRPCClient:
-    """grpcio with xds:///target; ask(count) → {"ok": …, "CODE: details": …}"""
+    """grpcio with xds:///target; ask(count) → {"ok": …, "CODE: details": …}. `mutual`: it asks in mutual TLS."""
 
-    def __init__(self, directory, xds_port, target, identity=None, node="shop/web"):
+    def __init__(self, directory, xds_port, target, identity=None, node="shop/web", mutual=False):
+        files = {"certificate_file": f"{identity}/identity.pem", "private_key_file": f"{identity}/identity.key",
+                 "ca_certificate_file": f"{identity}/bundle.pem"}
+        credentials = {"type": "tls", "config": files} if mutual else {"type": "insecure"}
         bootstrap = {
-            "xds_servers": [{"server_uri": f"127.0.0.1:{xds_port}", "channel_creds": [{"type": "insecure"}],
+            "xds_servers": [{"server_uri": f"127.0.0.1:{xds_port}", "channel_creds": [credentials],
                              "server_features": ["xds_v3"]}],
             "node": {"id": "client", "cluster": node}}
         if identity:
-            bootstrap["certificate_providers"] = {"martlet": {"plugin_name": "file_watcher", "config": {
-                "certificate_file": f"{identity}/identity.pem", "private_key_file": f"{identity}/identity.key",
-                "ca_certificate_file": f"{identity}/bundle.pem", "refresh_interval": "1s"}}}
+            bootstrap["certificate_providers"] = {"martlet": {
+                "plugin_name": "file_watcher", "config": {**files, "refresh_interval": "1s"}}}
         path = directory / "bootstrap.json"
         path.write_text(json.dumps(bootstrap))
         code = CLIENT.format(tests=str(pathlib.Path(__file__).parent), secure=bool(identity), target=target)
@@ -144,17 +146,32 @@ def test_grpc_client_speaks_mutual_tls_with_sidecars(mesh, grpc_client, servers,
     assert "svc/web" in servers[0].servicer.metadata["x-forwarded-client-cert"]
 
 
-def join(plane, directory):
-    """Certificates of shop/web in files."""
+def test_grpc_client_asks_in_mutual_tls(mesh, grpc_client, servers, tmp_path):
+    plane = mesh.control([settings(), service("web"), service("echo", protocol=H2C), workload("web", "echo"), workload("echo")])
+    mesh.sidecar("shop/echo", app=servers[0].port)
+    plane.wait_for("echo-1")
+    identity = join(plane, tmp_path / "identity")
+    assert grpc_client(plane.port, "echo.shop:80", identity=identity, mutual=True).ask(10) == {"ok": 10}
+    # A Workload is seen by its own service only.
+    other = join(plane, tmp_path / "other", "shop/echo")
+    refused = grpc_client(plane.port, "echo.shop:80", identity=other, mutual=True).ask(1)
+    assert "ok" not in refused
+    plane.wait(lambda: plane.metric("martlet_control_refused_streams_total", reason="identity") > 0, "refusing it")
+
+
+def join(plane, directory, name="shop/web"):
+    """Certificates of a workload in files."""
     done = subprocess.run(
-        [BINARIES / "martlet-proxy", "identity", "--control", f"127.0.0.1:{plane.port}", "--workload", "shop/web",
-         "--out", directory], capture_output=True, text=True, env={**os.environ, "MARTLET_TOKEN": plane.token("workload:shop/web")})
+        [BINARIES / "martlet-proxy", "identity", "--control", f"127.0.0.1:{plane.port}", "--workload", name,
+         "--out", directory], capture_output=True, text=True, env={**os.environ, "MARTLET_TOKEN": plane.token(f"workload:{name}")})
     assert done.returncode == 0, done.stderr
     return directory
 
 
 class Envoy:
-    def __init__(self, directory, xds_port, identity, kind="DELTA_GRPC"):
+    """An Envoy beside shop/web. `mutual`: it asks in mutual TLS."""
+
+    def __init__(self, directory, xds_port, identity, kind="DELTA_GRPC", mutual=False):
         ads = {"api_type": kind, "transport_api_version": "V3", "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}]}
         source = {"resource_api_version": "V3", "ads": {}}
         options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -174,6 +191,16 @@ class Envoy:
                         "certificate_chain": {"filename": f"{identity}/identity.pem"},
                         "private_key": {"filename": f"{identity}/identity.key"}}},
                     {"name": "martlet-roots", "validation_context": {"trusted_ca": {"filename": f"{identity}/bundle.pem"}}}]}}
+        if mutual:
+            tls = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+            name = {"san_type": "URI", "matcher": {"exact": "spiffe://test.mesh/ns/martlet/svc/control"}}
+            configuration["static_resources"]["clusters"][0]["transport_socket"] = {
+                "name": "envoy.transport_sockets.tls", "typed_config": {
+                    "@type": f"type.googleapis.com/{tls}", "common_tls_context": {
+                        "tls_certificate_sds_secret_configs": [{"name": "martlet-identity"}],
+                        "combined_validation_context": {
+                            "default_validation_context": {"match_typed_subject_alt_names": [name]},
+                            "validation_context_sds_secret_config": {"name": "martlet-roots"}}}}}
         path = directory / "envoy.json"
         path.write_text(json.dumps(configuration))
         self.log = directory / "envoy.log"
@@ -192,16 +219,17 @@ class Envoy:
         return 0
 
 
+@pytest.mark.parametrize("mutual", [False, True], ids=["plain", "mutual"])
 @pytest.mark.parametrize("kind", ["DELTA_GRPC", "GRPC"])
-def test_envoy_calls_sidecars_and_follows_changes(mesh, upstream, closing, tmp_path, eventually, kind):
+def test_envoy_calls_sidecars_and_follows_changes(mesh, upstream, closing, tmp_path, eventually, kind, mutual):
     xds, outbound = free_port(), free_port()
     base = [settings(), service("web"), service("orders"), service("other"), workload("orders"), workload("other"),
             workload("web", "orders", "other", outbound={"port": outbound})]
-    plane = mesh.control(base, "--xds", f"127.0.0.1:{xds}")
+    plane = mesh.control(base, *([] if mutual else ["--xds", f"127.0.0.1:{xds}"]))
     mesh.sidecar("shop/orders", app=upstream(lambda *_: answer("orders")).port)
     mesh.sidecar("shop/other", app=upstream(lambda *_: answer("other")).port)
     plane.wait_for("orders-1", "other-1")
-    envoy = Envoy(tmp_path, xds, join(plane, tmp_path / "identity"), kind)
+    envoy = Envoy(tmp_path, plane.port if mutual else xds, join(plane, tmp_path / "identity"), kind, mutual)
     closing.callback(envoy.close)
 
     def body():

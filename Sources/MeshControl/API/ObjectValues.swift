@@ -258,12 +258,15 @@ extension API {
         public struct ProxyDiff: Codable, Sendable, Equatable {
             /// The instance.
             public var id: ProxyID
+            /// False: it is known, and would receive that when it comes back.
+            public var isConnected: Bool
             /// Its resources that would be added, changed or removed.
             public var resources: [ResourceEffect]
 
             /// The difference for a proxy.
-            public init(id: ProxyID, resources: [ResourceEffect]) {
+            public init(id: ProxyID, isConnected: Bool = true, resources: [ResourceEffect]) {
                 self.id = id
+                self.isConnected = isConnected
                 self.resources = resources
             }
         }

@@ -35,7 +35,7 @@ enum Schemas {
         DiffRequest|Files that might be applied.|files File[]
         Diff|What applying files would do.|isValid boolean, objects ObjectDiff[], proxies ProxyDiff[], diagnostics Diagnosis[]
         ObjectDiff|What would become of an object: a unified diff of its YAML.|id ObjectID, effect created/changed/unchanged/deleted, text string
-        ProxyDiff|What a proxy would receive.|id ProxyID, resources ResourceEffect[]
+        ProxyDiff|What a proxy would receive, when it comes back if it is not connected.|id ProxyID, isConnected boolean, resources ResourceEffect[]
         ResourceEffect|What would become of a resource of a proxy.|type string, name string, effect created/changed/unchanged/deleted
         Revision|One accepted state of all objects.|number integer, time date, author string, message string, objects ObjectEffect[], isCurrent boolean
         ProxyID|What an instance is known by.|kind workload/gateway, namespace string, name string, instance string

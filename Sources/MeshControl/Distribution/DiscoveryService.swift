@@ -2,7 +2,8 @@ internal import GRPCCore
 import MeshCore
 internal import MeshDiscovery
 
-/// Delta discovery over gRPC. What is said is the ``Distributor``'s affair.
+/// Discovery over gRPC, for whoever shows a certificate. What is said in delta discovery of our own types is the
+/// ``Distributor``'s affair; a client whose first request is for one of Envoy's types is Envoy or a gRPC library.
 struct DiscoveryService: DiscoveryAggregatedDiscoveryService.SimpleServiceProtocol {
     let distributor: Distributor
     /// Who calls; nil: nobody with a certificate.
@@ -12,8 +13,27 @@ struct DiscoveryService: DiscoveryAggregatedDiscoveryService.SimpleServiceProtoc
         request: RPCAsyncSequence<DiscoveryDiscoveryRequest, any Swift.Error>,
         response: RPCWriter<DiscoveryDiscoveryResponse>, context: ServerContext
     ) async throws {
-        throw RPCError(
-            code: .unimplemented, message: "only DeltaAggregatedResources is served: use the incremental protocol")
+        let peer = try await proven(peer(context))
+        let (first, requests) = try await opening(request)
+        guard Self.isEnvoys(first.typeURL) else {
+            throw RPCError(
+                code: .unimplemented,
+                message: "\(first.typeURL) is served by DeltaAggregatedResources only: use the incremental protocol")
+        }
+        try await admitEnvoy(first.node, peer)
+        try await EnvoyDiscoveryService(mesh: distributor.envoy)
+            .streamAggregatedResources(request: requests, response: response, context: context)
+    }
+
+    private static func isEnvoys(_ typeURL: String) -> Bool { typeURL.hasPrefix("type.googleapis.com/envoy.") }
+
+    /// Checks that a client of Envoy's types is who it says, and lets it in.
+    private func admitEnvoy(_ node: DiscoveryNode, _ peer: ProxyPeer) async throws {
+        do throws(StreamRefusal) {
+            try await distributor.admitEnvoy(workload: node.cluster, peer)
+        } catch {
+            throw RPCError(error)
+        }
     }
 
     func deltaAggregatedResources(
@@ -21,6 +41,12 @@ struct DiscoveryService: DiscoveryAggregatedDiscoveryService.SimpleServiceProtoc
         response: RPCWriter<DiscoveryDeltaDiscoveryResponse>, context: ServerContext
     ) async throws {
         let peer = try await proven(peer(context))
+        let (first, request) = try await opening(request)
+        if Self.isEnvoys(first.typeURL) {
+            try await admitEnvoy(first.node, peer)
+            return try await EnvoyDiscoveryService(mesh: distributor.envoy)
+                .deltaAggregatedResources(request: request, response: response, context: context)
+        }
         let distributor = distributor
         let (opened, announce) = AsyncStream.makeStream(of: OpenedStream.self)
         try await untilFirst {
@@ -85,6 +111,56 @@ extension Distributor {
             throw RPCError(code: .invalidArgument, message: error.description)
         }
     }
+}
+
+/// The first of `requests`, and all of them.
+private func opening<Request: Sendable>(
+    _ requests: RPCAsyncSequence<Request, any Swift.Error>
+) async throws -> (Request, RPCAsyncSequence<Request, any Swift.Error>) {
+    let reader = RequestReader(requests.makeAsyncIterator())
+    guard let first = try await reader.next() else {
+        throw RPCError(code: .invalidArgument, message: "the stream ended before its first request")
+    }
+    return (first, RPCAsyncSequence(wrapping: Reread(first: first, reader: reader)))
+}
+
+/// The requests of one stream, for the one who reads them.
+private actor RequestReader<Request: Sendable> {
+    private var iterator: RPCAsyncSequence<Request, any Swift.Error>.AsyncIterator
+
+    init(_ iterator: sending RPCAsyncSequence<Request, any Swift.Error>.AsyncIterator) { self.iterator = iterator }
+
+    func next() async throws -> Request? {
+        var current = iterator
+        let request = try await current.next(isolation: self)
+        iterator = current
+        return request
+    }
+}
+
+/// A first request that was read, and those that follow it.
+private struct Reread<Request: Sendable>: AsyncSequence, Sendable {
+    typealias Failure = any Swift.Error
+
+    let first: Request
+    let reader: RequestReader<Request>
+
+    struct AsyncIterator: AsyncIteratorProtocol {
+        var first: Request?
+        let reader: RequestReader<Request>
+
+        mutating func next(isolation actor: isolated (any Actor)?) async throws(any Swift.Error) -> Request? {
+            if let request = first {
+                first = nil
+                return request
+            }
+            return try await reader.next()
+        }
+
+        mutating func next() async throws -> Request? { try await next(isolation: nil) }
+    }
+
+    func makeAsyncIterator() -> AsyncIterator { AsyncIterator(first: first, reader: reader) }
 }
 
 /// Runs the reading and the writing half of a stream until one of them ends: the other has no purpose then.

@@ -53,6 +53,25 @@ extension Distributor {
         return role
     }
 
+    /// Lets a client of Envoy's types in, which stands beside `workload`: it sees what it may call, no secret, and must
+    /// show the certificate of that Workload's service. Without a Workload it may be anybody of the mesh.
+    func admitEnvoy(workload: String, _ peer: ProxyPeer) throws(StreamRefusal) {
+        guard isReady else {
+            throw StreamRefusal(kind: .notReady, message: "the control plane has no valid configuration yet")
+        }
+        if let service = catalogue.resources.workloads[workload]?.service, service != peer.identity.name {
+            metrics.count(.refusedStreams, StreamRefusal.Kind.identity.rawValue)
+            throw StreamRefusal(
+                kind: .identity,
+                message:
+                    "node.cluster is the Workload \(workload) of the service \(service), but the certificate is of "
+                    + "\(peer.identity): join with a token for it, or name the Workload that it is of")
+        }
+        // Only now is it worth while to keep Envoy's view of the mesh.
+        envoy.isServed = true
+        updateEnvoy()
+    }
+
     /// A proxy asks for its resources by a new stream. The stream's number, and what tells its writer to ask for
     /// ``next(_:)``; it ends when the stream shall end.
     func open(

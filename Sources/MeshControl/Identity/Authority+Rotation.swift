@@ -23,14 +23,20 @@ extension Authority {
     }
 
     /// The last step: the old root is believed no longer. Without `force` it is refused while somebody has no newer
-    /// certificate than one of the old root.
-    public func finishRotation(force: Bool = false) async throws(API.Problem) {
+    /// certificate than one of the old root: a proxy that is not connected may still come back with it. `known` and
+    /// `service`, which tells whose service a role is, are for the refusal: it names each with what can be done.
+    public func finishRotation(
+        force: Bool = false, known: [API.Proxy] = [], service: (_ role: String) -> String? = { _ in nil }
+    ) async throws(API.Problem) {
         let waiting = force ? [] : try await holdersOfOldRoot()
         guard waiting.isEmpty else {
-            let names = waiting.prefix(5).map { "\($0.identity) \($0.instance)" }.joined(separator: ", ")
+            let holders = waiting.map { OldRootHolder($0, known: known, service: service) }
             throw API.Problem(
-                .conflict, "\(waiting.count) proxies have certificates of the old root: \(names)",
-                remedy: "wait until they have renewed, or until \(Self.end(waiting)); revoke those that are gone")
+                .conflict,
+                "\(waiting.count) \(waiting.count == 1 ? "proxy has a certificate" : "proxies have certificates") "
+                    + "of the old root: \(Self.list(holders.map { $0.text(at: now()) }, separator: ", "))",
+                remedy: "wait until they have renewed, or until \(Self.end(waiting))"
+                    + Self.commands(holders.filter { !$0.isConnected }))
         }
         try step(from: .activated, "not activated") { directory, _ throws(ProxyError) in try directory.finish() }
     }
@@ -135,6 +141,19 @@ extension Authority {
             let isNewest = seen.insert(.init(identity: record.identity, instance: record.instance)).inserted
             return isNewest && record.revoked == nil && record.issued.timeIntervalSince1970 < activation
         }
+    }
+
+    /// What to do about those that are away.
+    private static func commands(_ away: [OldRootHolder]) -> String {
+        away.isEmpty
+            ? ""
+            : ". What takes away the certificate of one that is gone: " + list(away.map(\.command), separator: "; ")
+    }
+
+    /// The first 20 of `texts`, and how many more there are.
+    private static func list(_ texts: [String], separator: String) -> String {
+        let more = texts.count > 20 ? ["and \(texts.count - 20) more"] : []
+        return (texts.prefix(20) + more).joined(separator: separator)
     }
 
     private static func end(_ records: [StoredCertificate]) -> String {

@@ -104,7 +104,11 @@ extension ControlPlane {
                     remedy: "wait until they have confirmed the trust bundle: martlet proxies")
             }
             try await authority.activateRotation()
-        case .finish: try await authority.finishRotation()
+        case .finish:
+            let known = await distributor.proxies()
+            var services: [String: String] = [:]
+            for role in Set(known.map(\.id.role)) { services[role] = await distributor.service(of: role) }
+            try await authority.finishRotation(known: known) { [services] in services[$0] }
         }
         return try await rootRotation()
     }

@@ -130,17 +130,32 @@ extension Distributor {
         var next = catalogue
         let change = try next.adopt(resources)
         guard !change.isEmpty else { return [] }
-        var book = scopes
+        var (before, users) = (scopes, sessions.mapValues(\.proxy))
+        // Who is not connected will receive it when it comes back; what it asked for by name is not known.
+        for (offset, absent) in absentProxies.enumerated() {
+            guard let role = ProxyRole(absent.role) else { continue }
+            let id = UInt64.max - UInt64(offset)
+            users[id] = absent
+            _ = before.enter(ScopeKey(role: role), session: id, catalogue)
+        }
+        var after = before
         var result: [API.Diff.ProxyDiff] = []
-        for (scope, users) in book.apply(change, next) {
-            for id in users {
-                guard let session = sessions[id], let before = scopes.scope(session.scopeKey),
-                    let proxy = API.ProxyID(role: session.proxy.role, instance: session.proxy.instance)
+        for (scope, ids) in after.apply(change, next) {
+            guard let old = before.scope(scope.key) else { continue }
+            let effects = Self.effects(old, scope)
+            for id in ids {
+                guard let user = users[id], let proxy = API.ProxyID(role: user.role, instance: user.instance)
                 else { continue }
-                result.append(API.Diff.ProxyDiff(id: proxy, resources: Self.effects(before, scope)))
+                result.append(API.Diff.ProxyDiff(id: proxy, isConnected: sessions[id] != nil, resources: effects))
             }
         }
         return result.sorted { $0.id < $1.id }
+    }
+
+    /// Proxies that are known and have no stream.
+    private var absentProxies: [StoredInstance.ID] {
+        let connected = Set(sessions.values.map(\.proxy))
+        return Set(registry.instances.keys).union(former.keys).filter { !connected.contains($0) }
     }
 
     private static func effects(_ before: Scope, _ after: Scope) -> [API.Diff.ResourceEffect] {

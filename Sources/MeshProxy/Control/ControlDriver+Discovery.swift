@@ -45,21 +45,6 @@ extension ControlDriver {
         for request in discovery.start() { call.send(ControlMessages.discovery(request)) }
     }
 
-    private static var mostWanted: Int { 256 }
-
-    /// The application has called `host`, which nobody here knows: a service that its Workload does not declare, perhaps.
-    /// The request was refused; a later one may find it.
-    func wantService(_ host: String) {
-        let labels = host.prefix { $0 != ":" }.lowercased().split(separator: ".", omittingEmptySubsequences: false)
-        guard options.role.type == .workload, let first = labels.first,
-            discovery.requestedServices.count < Self.mostWanted,
-            labels.prefix(2).allSatisfy({ SPIFFEID.isSegment(String($0)) })
-        else { return }
-        let namespace = labels.count > 1 ? String(labels[1]) : String(options.role.name.prefix { $0 != "/" })
-        guard let request = discovery.subscribe(service: "\(namespace)/\(first)") else { return }
-        discoveryCall?.send(ControlMessages.discovery(request))
-    }
-
     /// What came in one read is published as one model, and accepted or rejected one by one if that fails.
     func discovered(_ messages: [[UInt8]]) {
         var updates: [DiscoveryUpdate] = []
@@ -100,6 +85,7 @@ extension ControlDriver {
         status.update { $0.facts.acks += UInt64(updates.count) }
         for request in requests { discoveryCall?.send(ControlMessages.discovery(request)) }
         noteVersions()
+        answerQuestions()
         isUnsaved = true
         save()
         return nil

@@ -56,6 +56,8 @@ final class ControlDriver {
     var isSaving = false
     var isUnsaved = false
     var savedAt = Instant(nanoseconds: 0)
+    /// Loops that wait for a service, by its name.
+    var questions: [(name: String, ServiceQuestion)] = []
 
     // Reports.
     var reportCall: ControlCall?
@@ -73,6 +75,7 @@ final class ControlDriver {
     private(set) lazy var saveTimer = ControlTimer(self, .save)
     private(set) lazy var reportTimer = ControlTimer(self, .report)
     private(set) lazy var readinessTimer = ControlTimer(self, .readiness)
+    private(set) lazy var demandTimer = ControlTimer(self, .demand)
 
     /// Between two lines that say what is waited for: 10 s.
     static let waitingInterval: UInt64 = 10_000_000_000
@@ -129,6 +132,7 @@ final class ControlDriver {
         case .save: save()
         case .report: reportIsDue()
         case .readiness: readinessMayHaveChanged()
+        case .demand: answerFound()
         }
     }
 
@@ -288,6 +292,7 @@ final class ControlDriver {
         guard connection === closed else { return }
         connection = nil
         discoveryCall = nil
+        giveUpQuestions()
         reportCall = nil
         identityCall = nil
         for timer in [callTimer, reportTimer] { cancel(timer) }
@@ -329,7 +334,7 @@ final class ControlDriver {
 final class ControlTimer: TimerNode {
     /// What is due.
     enum Purpose {
-        case dial, sayWaiting, renew, callIsLate, serve, save, report, readiness
+        case dial, sayWaiting, renew, callIsLate, serve, save, report, readiness, demand
     }
 
     private let driver: Link<ControlDriver>

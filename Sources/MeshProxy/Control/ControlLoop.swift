@@ -57,7 +57,7 @@ public final class ControlLoop: Sendable {
         // Before the thread starts, nobody else knows the driver.
         let driver = driver
         driver.driver.restore()
-        proxy.onUnknownHost { host in driver.post { $0.wantService(String(decoding: host, as: UTF8.self)) } }
+        proxy.onUnknownHost { host, loop in driver.post { $0.wantService(host, from: loop) } }
         try LoopThread.spawn(name: "control") {
             driver.driver.begin()
             driver.driver.worker.loop.run()

@@ -36,7 +36,14 @@ public final class ControlStatus: Sendable {
     var problem: String { standing.withLock { $0.problem } }
 
     /// What is counted.
-    var facts: ControlFacts { standing.withLock { $0.facts } }
+    var facts: ControlFacts {
+        var facts = standing.withLock { $0.facts }
+        facts.demands = demand.all
+        return facts
+    }
+
+    /// What became of requests for services that nobody here knew.
+    let demand = DemandCounts()
 
     /// Notes what has changed.
     func update(_ change: (inout Standing) -> Void) { standing.withLock { change(&$0) } }

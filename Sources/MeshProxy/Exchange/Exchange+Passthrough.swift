@@ -1,7 +1,7 @@
 import MeshCore
 import MeshNet
 
-/// Requests that no route takes: they go on if the connection was redirected, and the control plane may be asked.
+/// Requests that no route takes: they go on if the connection was redirected.
 extension Exchange {
     /// Finds the way to where the client's connection was going. False if the listener does not let such requests out.
     func passesOn() -> Bool {
@@ -17,15 +17,5 @@ extension Exchange {
         // Nothing is added: who is outside of the mesh need not know of it.
         request.removeHopByHop()
         return true
-    }
-
-    /// The control plane may know a service of this name that the workload has not declared.
-    func noteUnknownHost() {
-        let head = request
-        let authority = head.span(head.authorityRange)
-        if authority.count > 255 { return }
-        var host: [UInt8] = []
-        for index in authority.indices { host.append(authority[index]) }
-        worker.process.noteUnknownHost(host)
     }
 }

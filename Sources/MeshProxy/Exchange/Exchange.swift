@@ -36,7 +36,7 @@ final class Exchange: TimerNode {
     var keepsItself: Exchange?
     /// It is a copy for a mirror, and not one beside a slow attempt.
     var isMirror = false
-    /// The configuration that this exchange began with, to its end.
+    /// The configuration that this exchange began with, to its end; another one if it waited for a service.
     var configuration: LoopConfiguration?
     var served: ServedListener?
     private(set) var compiledRule: CompiledRule?
@@ -46,6 +46,8 @@ final class Exchange: TimerNode {
     var backend = -1
     /// The way to where the client's connection was going, if no backend is known for the request.
     var passthrough: BackendPool?
+    /// Whether the control plane was asked for the service that is meant.
+    var demand = DemandStage.none
     var placement = ExchangePlacement()
     var upgrade = Upgrade.none
     var mirrors: [MirroredCopy] = []
@@ -104,12 +106,7 @@ final class Exchange: TimerNode {
         serial &+= 1
         downstream = side
         account.begin(at: worker.loop.now)
-        side.withOrigin { origin, _ in
-            let configuration: LoopConfiguration = origin.listener.configuration
-            self.configuration = configuration
-            listener = origin.listener.index
-            served = configuration.snapshot.listeners[listener]
-        }
+        readConfiguration()
         if let served { deadlines.begin(served.limits, isPaced: isUpload, now: worker.loop.now) }
         worker.loop.schedule(self, at: deadlines.next(now: worker.loop.now))
         account.slot = configuration?.unroutedSlot(listener) ?? -1
@@ -121,18 +118,17 @@ final class Exchange: TimerNode {
 
     // MARK: 2. Route
 
-    private func route() {
+    func route() {
         guard let configuration, let served else { return answer(.notConfigured) }
         if let admin = served.admin { return admin.answer(self) }
         let section = downstream.withOrigin { origin, _ in origin.section(in: configuration.snapshot) } ?? nil
         let prefixLength: Int
         switch served.table.match(request, section: section) {
         case .notFound:
-            if served.destinations != nil && passesOn() { return admit([], []) }
-            if served.isInMesh && served.role == .sidecar { noteUnknownHost() }
-            return answer(.routeNotFound)
+            return missed()
         case .misdirected: return answer(.misdirectedRequest)
         case .rule(let index, let length):
+            if demand != .none { worker.process.demand.add(.found) }
             rule = index
             prefixLength = length
             account.routedPath = request.pathRange
@@ -170,7 +166,7 @@ final class Exchange: TimerNode {
     }
 
     /// What policies say before anything is asked of an endpoint.
-    private func admit(_ mirrors: [Mirror], _ own: [Mirror]) {
+    func admit(_ mirrors: [Mirror], _ own: [Mirror]) {
         readDeadlines()
         if let limiter = plan?.limiter, isRefusedByRate(limiter) { return }
         if let retry = plan?.retry { beginKeeping(retry) }
@@ -531,7 +527,7 @@ final class Exchange: TimerNode {
     /// What the exchange waited for is due.
     private func wake() {
         switch state.phase {
-        case .choosing: endFault()
+        case .choosing: if demand == .waiting { serviceIsLate() } else { endFault() }
         case .pausing: attemptAgain()
         case .awaiting: startHedge()
         case .idle, .holding, .responding, .tunnel, .answering, .done: rearm()
@@ -564,6 +560,7 @@ final class Exchange: TimerNode {
         share = 0
         backend = -1
         if passthrough != nil { passthrough = nil }
+        if demand != .none { leaveDemand() }
         upgrade = .none
         placement = ExchangePlacement()
         account.reset()
@@ -592,5 +589,4 @@ final class Exchange: TimerNode {
     }
 
     var metricsListener: Int { configuration?.listenerSlot(listener) ?? -1 }
-
 }

@@ -145,14 +145,18 @@ struct DiffCommand: ParsableCommand {
         let count = diff.proxies.count
         if proxies, count > 0 {
             let rows = diff.proxies.flatMap { proxy in
-                proxy.resources.map { [proxy.id.text, $0.effect.rawValue, $0.type, $0.name] }
+                proxy.resources.map {
+                    [proxy.id.text + (proxy.isConnected ? "" : " (away)"), $0.effect.rawValue, $0.type, $0.name]
+                }
             }
             blocks.append(ControlText.table(["PROXY", "EFFECT", "RESOURCE", "NAME"], rows, empty: ""))
         }
+        let away = diff.proxies.count { !$0.isConnected }
         blocks.append(
             count == 0
                 ? "no proxy would receive anything"
                 : "\(count) \(count == 1 ? "proxy" : "proxies") would receive something"
+                    + (away > 0 ? ", \(away) of them when they are back, because they are not connected" : "")
                     + (proxies ? "" : "; --proxies lists what"))
         return blocks.joined(separator: "\n\n")
     }

@@ -83,6 +83,44 @@ struct RotationTests {
         try await authority.finishRotation(force: true)
     }
 
+    @Test func whoHoldsUpTheEndIsNamedWithWhatToDo() async throws {
+        let fixture = try Fixture()
+        let authority = try await fixture.authority()
+        let token = try await authority.token(uses: 2)
+        _ = try await authority.join(token)
+        _ = try await authority.join(token, instance: "cart-2")
+        try await authority.beginRotation()
+        fixture.clock.advance(3 * 3600)
+        try await authority.activateRotation()
+        let connected = API.Proxy(
+            id: try #require(API.ProxyID(role: "workload:shop/basket", instance: "cart-2")), address: "",
+            sync: .synced, desiredVersion: "", ackedVersion: "")
+        let thrown = await #expect(throws: API.Problem.self) {
+            try await authority.finishRotation(known: [connected]) { $0 == "workload:shop/basket" ? "shop/cart" : nil }
+        }
+        let problem = try #require(thrown)
+        #expect(problem.message.contains("workload:shop/cart cart-1 (of 3 h ago, ends "))
+        #expect(problem.message.contains("not seen since the control plane started"))
+        #expect(problem.message.contains("workload:shop/basket cart-2 (of 3 h ago, connected)"))
+        #expect(problem.remedy.hasSuffix("one that is gone: martlet revoke --workload shop/cart cart-1"))
+        // Whoever was revoked cannot come back.
+        _ = try await authority.revoke(service: "shop/cart", instance: "cart-1")
+        _ = try await authority.revoke(service: "shop/cart", instance: "cart-2")
+        try await authority.finishRotation()
+    }
+
+    @Test func expiredCertificatesHoldUpNobody() async throws {
+        let fixture = try Fixture()
+        let authority = try await fixture.authority()
+        let issued = try await authority.join(try await authority.token())
+        try await authority.beginRotation()
+        fixture.clock.advance(1)
+        try await authority.activateRotation()
+        await #expect(throws: API.Problem.self) { try await authority.finishRotation() }
+        fixture.clock.advance(issued.leaf.notValidAfter.timeIntervalSince(fixture.clock.now))
+        try await authority.finishRotation()
+    }
+
     @Test func aTokenMadeBeforeIsGoodUntilTheEnd() async throws {
         let fixture = try Fixture()
         let authority = try await fixture.authority()
