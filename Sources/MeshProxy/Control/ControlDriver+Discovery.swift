@@ -46,6 +46,8 @@ extension ControlDriver {
     }
 
     private static var mostWanted: Int { 256 }
+    /// Of a host name (RFC 1035 section 2.3.4).
+    private static var longestLabel: Int { 63 }
 
     /// The application has called `host`, which nobody here knows: a service that its Workload does not declare, perhaps.
     /// The request was refused; a later one may find it.
@@ -53,7 +55,7 @@ extension ControlDriver {
         let labels = host.prefix { $0 != ":" }.lowercased().split(separator: ".", omittingEmptySubsequences: false)
         guard options.role.type == .workload, let first = labels.first,
             discovery.requestedServices.count < Self.mostWanted,
-            labels.prefix(2).allSatisfy({ SPIFFEID.isSegment(String($0)) })
+            labels.prefix(2).allSatisfy({ $0.utf8.count <= Self.longestLabel && SPIFFEID.isSegment(String($0)) })
         else { return }
         let namespace = labels.count > 1 ? String(labels[1]) : String(options.role.name.prefix { $0 != "/" })
         guard let request = discovery.subscribe(service: "\(namespace)/\(first)") else { return }
