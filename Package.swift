@@ -165,6 +165,7 @@ let package = Package(
             name: "MeshProxyTests",
             dependencies: [
                 "MeshCore", "MeshHTTP", "MeshModel", "MeshNet", "MeshTLS", "MeshTraffic", "MeshTelemetry", "MeshProxy",
+                "MeshDiscovery", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             swiftSettings: strict),
         .testTarget(

@@ -20,17 +20,27 @@ public struct ChildProcess: Sendable, Equatable {
         }
     }
 
+    /// Why a program could not be started.
+    public struct Failure: Error, Sendable, Equatable {
+        /// For people: which program, and why.
+        public var reason: String
+        /// As a shell reports it: 127 if there is no such program, 126 if it cannot be executed.
+        public var code: Int32
+    }
+
     /// The process id, and the group's.
     public let id: Int32
 
     /// Starts `command`, looked up in PATH, with the environment `variables` (`NAME=value`). It gets SIGTERM should
     /// this process be killed.
-    public static func start(_ command: [String], _ variables: [String]) throws(ProxyError) -> ChildProcess {
+    public static func start(_ command: [String], _ variables: [String]) throws(Failure) -> ChildProcess {
         let result = unsafe withStrings(command) { words in
             unsafe withStrings(variables) { unsafe linux_spawn(words, $0) }
         }
         guard result > 0 else {
-            throw ProxyError("\(command.first ?? ""): cannot be started: \(Socket.text(-result))")
+            throw Failure(
+                reason: "\(command.first ?? ""): cannot be started: \(Socket.text(-result))",
+                code: result == -ENOENT ? 127 : 126)
         }
         return ChildProcess(id: result)
     }

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import MeshCore
 
-/// Waits, in the main thread, for signals (SIGTERM, SIGINT, SIGHUP, SIGCHLD) and for calls of other threads.
+/// Waits, in the main thread, for signals (SIGTERM, SIGINT, SIGHUP, SIGCHLD and others) and for calls of other threads.
 public final class ProcessEvents: Sendable {
     /// Why ``next(milliseconds:)`` returned.
     public enum Event: Sendable, Equatable {
@@ -17,11 +17,12 @@ public final class ProcessEvents: Sendable {
     private let signals: Int32
     private let calls: Int32
 
-    /// Keeps the signals for ``next(milliseconds:)``, in this thread and those started later; ignores SIGPIPE.
-    public init() throws(ProxyError) {
+    /// Keeps the signals, and `others`, for ``next(milliseconds:)``, in this thread and those started later; ignores
+    /// SIGPIPE.
+    public init(others: [Int32] = []) throws(ProxyError) {
         Signals.hold()
         var set = Signals.mask()
-        _ = unsafe sigaddset(&set, SIGCHLD)
+        for number in [SIGCHLD] + others { _ = unsafe sigaddset(&set, number) }
         _ = unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
         // SAFETY: the set is read during the call only. SFD_NONBLOCK and SFD_CLOEXEC are these two (signalfd(2)).
         signals = unsafe signalfd(-1, &set, O_NONBLOCK | O_CLOEXEC)

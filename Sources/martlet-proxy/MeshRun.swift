@@ -35,9 +35,12 @@ final class MeshRun {
     private var child: ChildProcess?
     private var isConfigured = false
 
+    /// Signals that mean something to the service alone.
+    private static let passedOn = [SIGUSR1, SIGUSR2]
+
     init(_ arguments: MeshArguments) throws(ProxyError) {
         self.arguments = arguments
-        events = try ProcessEvents()
+        events = try ProcessEvents(others: Self.passedOn)
         let notices = Notices(events)
         self.notices = notices
         let loops = arguments.loops ?? ThisProcess.processorCount()
@@ -57,13 +60,14 @@ final class MeshRun {
                 switch notice {
                 case .joined: break
                 case .refused(let reason): throw ProxyError(reason)
-                case .configured(let summary): try begin(summary)
+                case .configured(let summary): if let code = begin(summary) { return code }
                 }
             }
             switch events.next() {
             case .woken, .nothing: break
             case .signal(SIGCHLD): if let end = reap() { return finish(end) }
             case .signal(SIGHUP): if let child { child.send(SIGHUP) } else { control.hurry() }
+            case .signal(let number) where Self.passedOn.contains(number): child?.send(number)
             case .signal(let number): return terminate(number)
             }
         }
@@ -83,7 +87,9 @@ final class MeshRun {
                 case .configured: break
                 }
             }
-            if case .signal(let number) = events.next(milliseconds: 1000), number != SIGHUP { return 128 + number }
+            if case .signal(let number) = events.next(milliseconds: 1000), number == SIGTERM || number == SIGINT {
+                return 128 + number
+            }
         }
         let problem = control.problem
         throw ProxyError("no certificate within 30 s\(problem.isEmpty ? "" : ": \(problem)")")
@@ -91,14 +97,21 @@ final class MeshRun {
 
     // MARK: The service
 
-    private func begin(_ summary: String) throws(ProxyError) {
+    /// A configuration is served: starts the service. The exit code if that cannot be done, else nil.
+    private func begin(_ summary: String) -> Int32? {
         isConfigured = true
         say("martlet-proxy: instance \(control.instance) \(summary)")
         if !arguments.command.isEmpty, child == nil {
-            child = try ChildProcess.start(arguments.command, environment())
+            do throws(ChildProcess.Failure) {
+                child = try ChildProcess.start(arguments.command, environment())
+            } catch {
+                say("martlet-proxy: \(error.reason), draining")
+                return leave("the service cannot be started", error.code)
+            }
             say("martlet-proxy: started \(arguments.command[0]), process \(child?.id ?? 0)")
         }
         ThisProcess.releaseStartupPages()
+        return nil
     }
 
     private func environment() -> [String] {
@@ -143,10 +156,15 @@ final class MeshRun {
         case .exited(let code): say("martlet-proxy: \(arguments.command[0]) ended with \(code), draining")
         case .killed(let number): say("martlet-proxy: \(arguments.command[0]) was killed by signal \(number), draining")
         }
+        return leave("the service has ended", end.code)
+    }
+
+    /// Drains without a service; returns `code`.
+    private func leave(_ reason: String, _ code: Int32) -> Int32 {
         Signals.letGo()
-        control.announceDraining("the service has ended")
+        control.announceDraining(reason)
         _ = proxy.drain(within: drainSeconds)
-        return end.code
+        return code
     }
 
     /// SIGTERM or SIGINT.

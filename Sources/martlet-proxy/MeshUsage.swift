@@ -46,14 +46,14 @@ extension MeshArguments {
 
         With a COMMAND, the service is started once a configuration is served, with MARTLET_OUTBOUND (the address for
         its calls), MARTLET_INSTANCE, MARTLET_ROLE and MARTLET_ADMIN in its environment, in a process group of its own.
-        When it ends, the proxy drains and ends with its exit code (128 + N if signal N killed it). It is not started
-        again.
+        When it ends, the proxy drains and ends with its exit code (128 + N if signal N killed it, 127 if there is no such
+        program, 126 if it cannot be executed). It is not started again.
 
         SIGTERM and SIGINT: the instance is reported as draining, its listeners for the mesh end with the requests in
         flight, the service gets the signal, and SIGKILL if it is still there after the drain timeout, then the proxy
-        ends. A second one ends the proxy at once, and the service with it. SIGHUP goes to the service; without one,
-        the proxy reads its token file again and connects at once. The control plane may be gone at any time: what was
-        last good is served. Exit code without a COMMAND: 0 ended, 1 requests were cut off at the end, 2 nothing could
+        ends. A second one ends the proxy at once, and the service with it. SIGHUP, SIGUSR1
+        and SIGUSR2 go to the service; without one, SIGHUP lets the proxy read its token file again and connect at once.
+        The control plane may be gone at any time: what was last good is served. Exit code without a COMMAND: 0 ended, 1 requests were cut off at the end, 2 nothing could
         be started.
 
         Examples:

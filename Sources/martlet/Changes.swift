@@ -74,20 +74,9 @@ struct Changes {
         var model = model
         model.revision = ""
         for listener in model.listeners.indices {
-            for section in model.listeners[listener].sections.indices {
-                withoutOrigins(&model.listeners[listener].sections[section])
-            }
+            model.listeners[listener].sections = model.listeners[listener].sections.map(\.withoutOrigins)
         }
         for backend in model.backends.indices { model.backends[backend].origin = nil }
         return model
-    }
-
-    private static func withoutOrigins(_ section: inout Section) {
-        section.origin = nil
-        for route in section.routes.indices {
-            section.routes[route].origin = nil
-            for rule in section.routes[route].rules.indices { section.routes[route].rules[rule].origin = nil }
-        }
-        for route in section.streamRoutes.indices { section.streamRoutes[route].origin = nil }
     }
 }

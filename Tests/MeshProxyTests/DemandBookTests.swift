@@ -102,4 +102,9 @@ struct DemandBookTests {
     func hostsNameServices(host: String, service: String?) {
         #expect(ServiceHost.service(of: host, home: "shop") == service)
     }
+
+    @Test(arguments: ["", ".", "..", "a b", "a/b", "[::1]", "-", "x.", "\u{0}", String(repeating: "a", count: 64)])
+    func hostileHostsAreNoServices(host: String) {
+        #expect(ServiceHost.service(of: host, home: "shop") == nil)
+    }
 }

@@ -113,12 +113,16 @@ struct Catalogue {
 
     private mutating func put(_ resource: MeshResource, _ change: inout Change) throws(ProxyError) {
         let (type, name) = (resource.type, resource.name)
-        if let before = resources[type, name] {
-            guard before != resource else { return }
+        let before = resources[type, name]
+        guard before != resource else { return }
+        // Where it is written is known here, for people, and is not sent: that moves whenever something before it does.
+        let sent = resource.withoutOrigins
+        if let before {
+            guard before.withoutOrigins != sent else { return resources.insert(resource) }
             note(before, &change)
             unlink(before)
         }
-        encoded[type, default: [:]][name] = EncodedResource(try VersionedResource(resource))
+        encoded[type, default: [:]][name] = EncodedResource(try VersionedResource(sent))
         resources.insert(resource)
         link(resource)
         change.keys.insert(Key(type: type, name: name))

@@ -35,6 +35,9 @@ struct Debounce {
         return true
     }
 
+    /// What changed since the last flush went out with it.
+    mutating func absorb() { due = nil }
+
     /// When something is to go out; nil: nothing is.
     var deadline: Instant? { due }
 }

@@ -219,7 +219,7 @@ public actor Distributor {
                 log.error("endpoints cannot be encoded: \(error)")
             }
             // Registering them is part of the same change.
-            _ = endpointClock.flush(at: now)
+            endpointClock.absorb()
             push(&pendingEndpoints)
         }
         if documentClock.flush(at: now) { push(&pendingDocuments) }

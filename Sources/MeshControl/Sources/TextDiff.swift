@@ -1,3 +1,5 @@
+import MeshGatewayAPI
+
 /// Differences of documents, for people.
 enum TextDiff {
     /// A unified diff with three lines of context; empty if there is no difference.
@@ -48,8 +50,15 @@ enum TextDiff {
     }
 
     /// A Secret's YAML with `(secret)` for every value of `data` and `stringData`: only what stands outside of the two,
-    /// and the names in them, is left.
+    /// and the names in them, is left. Of a Secret that is not written in plain block style nothing is left.
     static func withoutSecrets(_ text: String) -> String {
+        let shown = redacted(text)
+        return SecretText.hides(shown, valuesOf: text)
+            ? shown : "# not shown: write data and stringData as blocks, one line for each name\n"
+    }
+
+    /// `text` with its values hidden line by line, if it is written in the usual way.
+    private static func redacted(_ text: String) -> String {
         var result: [String] = []
         var block: (indent: Int, field: Int?)?
         for line in lines(text) {

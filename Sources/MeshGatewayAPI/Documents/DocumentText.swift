@@ -53,7 +53,9 @@ public struct DocumentText: Sendable, Hashable {
             lines = []
             start = next
         }
-        let all = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+        var all = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+        // The last line has an end, too: a document is the same wherever it stands in a file.
+        if all.last?.isEmpty == true { all.removeLast() }
         for (index, line) in all.enumerated() {
             guard line.hasPrefix("---") || line.hasPrefix("...") else {
                 lines.append(line)

@@ -36,6 +36,17 @@ import Testing
         #expect(next25 == at(60))
     }
 
+    @Test func whatIsAbsorbedIsNotDueAgain() {
+        var debounce = Debounce()
+        _ = debounce.change(at: start)
+        _ = debounce.flush(at: start)
+        _ = debounce.change(at: start)
+        debounce.absorb()
+        #expect(debounce.deadline == nil)
+        let next100 = debounce.change(at: at(100))
+        #expect(next100 == at(100))
+    }
+
     @Test func startsAnewAfterQuiet() {
         var debounce = Debounce()
         for time in [0, 20, 60] {
