@@ -98,6 +98,7 @@ final class MeshRun {
             child = try ChildProcess.start(arguments.command, environment())
             say("martlet-proxy: started \(arguments.command[0]), process \(child?.id ?? 0)")
         }
+        ServiceNotice.ready.send()
         ThisProcess.releaseStartupPages()
     }
 
@@ -144,6 +145,7 @@ final class MeshRun {
         case .killed(let number): say("martlet-proxy: \(arguments.command[0]) was killed by signal \(number), draining")
         }
         Signals.letGo()
+        ServiceNotice.stopping.send()
         control.announceDraining("the service has ended")
         _ = proxy.drain(within: drainSeconds)
         return end.code
@@ -152,6 +154,7 @@ final class MeshRun {
     /// SIGTERM or SIGINT.
     private func terminate(_ number: Int32) -> Int32 {
         Signals.letGo()
+        ServiceNotice.stopping.send()
         guard isConfigured else { return 0 }
         control.announceDraining("signal \(number)")
         say("martlet-proxy: draining for at most \(drainSeconds) s")
