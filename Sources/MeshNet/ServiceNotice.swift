@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// What a process tells the service manager that started it (sd_notify(3)). Where none listens, or none is there,
