@@ -120,7 +120,7 @@ def joined(plane, directory, name):
     made = asked(plane, "token", "create", "--workload", name, "--output", "json")
     assert made.returncode == 0, made.stderr
     done = subprocess.run([BINARIES / "martlet-proxy", "identity", "--control", f"127.0.0.1:{plane.port}", "--workload", name,
-                           "--out", directory], env={**os.environ, "MARTLET_TOKEN": json.loads(made.stdout)["secret"]},
+                           "--instance", directory.name, "--out", directory], env={**os.environ, "MARTLET_TOKEN": json.loads(made.stdout)["secret"]},
                           capture_output=True, text=True, timeout=40)
     assert done.returncode == 0, done.stderr
     return "--cert", directory / "identity.pem", "--key", directory / "identity.key"
@@ -141,7 +141,18 @@ def test_an_operators_certificate_takes_the_place_of_the_token(secure, tmp_path)
     # From this machine reading is open, changing is not.
     assert asked(secure, "delete", "Service", "web", "-n", "shop", token=False).returncode == 2
     # One that is revoked proves nothing more.
-    assert asked(secure, "revoke", "--workload", "martlet/operator", "operator").returncode in (0, 1)
+    assert asked(secure, "revoke", "--workload", "martlet/operator", "operator").returncode == 0
+    late = asked(secure, "token", "create", "--workload", "shop/web", *operator, token=False)
+    assert late.returncode == 2 and "needs the admin token or an operator's certificate" in late.stderr
+
+
+def test_the_api_shows_the_certificate_of_now(secure):
+    """Rotating the root changes what it shows, without a restart."""
+    for step in ("begin", "activate"):
+        done = asked(secure, "certificates", "rotate-root", step)
+        assert done.returncode == 0, done.stderr
+    secure.roots = secure.data / "ca" / "root-2.pem"
+    secure.wait(lambda: asked(secure, "get").returncode == 0, "believed by the new root")
 
 
 def test_a_certificate_of_another_mesh_is_refused(secure, tmp_path):
