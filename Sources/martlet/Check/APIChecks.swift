@@ -72,13 +72,18 @@ struct APIChecks {
         do { proxies = try client.get("/v1/proxies") } catch { return [Self.failed(Result<Void, _>.failure(error))] }
         let verdicts = proxies.compactMap(verdict)
         guard verdicts.isEmpty else { return verdicts }
-        return [.good("\(ControlText.count(proxies.count, "proxy").replacing("proxys", with: "proxies")) in order")]
+        guard !proxies.isEmpty else { return [.good("no proxy has joined yet")] }
+        return [.good(proxies.count == 1 ? "the only proxy is in order" : "all \(proxies.count) proxies are in order")]
     }
 
     /// What is wrong with a proxy; nil: nothing.
     private func verdict(_ proxy: API.Proxy) -> Verdict? {
         let name = proxy.id.text
         switch proxy.sync {
+        case .disconnected where proxy.lastSeen == nil:
+            return .doubtful(
+                "\(name) is not back since the control plane started",
+                remedy: "look again in a moment, then martlet check on its machine")
         case .disconnected:
             let since = proxy.lastSeen.map { " since \(ControlText.age($0))" } ?? ""
             return .bad(

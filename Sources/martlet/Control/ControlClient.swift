@@ -120,7 +120,8 @@ struct ControlClient {
         var tls = TLSConfiguration.makeClientConfiguration()
         if let caFile {
             guard FileManager.default.isReadableFile(atPath: caFile) else {
-                throw Failure(message: "the file \(caFile) of --ca cannot be read")
+                throw Failure(
+                    message: "the file \(caFile) of --ca cannot be read: name one that is there, and that you may read")
             }
             tls.trustRoots = .file(caFile)
         }
