@@ -231,6 +231,27 @@ def test_few_open_files(pair):
     assert line.startswith("warning") and "only 512 files may be open" in line and "LimitNOFILE" in line
 
 
+def test_somebody_who_may_not_look(pair):
+    if os.getuid() != 0:
+        pytest.skip("only root can be somebody else")
+    done = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", BINARIES / "martlet", "check",
+                           "--state", pair.state], capture_output=True, text=True, timeout=60)
+    if done.returncode == 126:
+        pytest.skip("nobody may not run the program")
+    [line] = [one for one in done.stdout.splitlines() if "state directory" in one]
+    assert line.startswith("FAILED") and "cannot be" in line and "run this as root" in line
+
+
+def test_a_disk_that_is_nearly_full(tmp_path):
+    if os.getuid() != 0:
+        pytest.skip("only root can mount")
+    (tmp_path / "small").mkdir()
+    script = f"mount -t tmpfs -o size=8m none {tmp_path}/small && exec {BINARIES}/martlet check --state {tmp_path}/small"
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, timeout=60)
+    [line] = [one for one in done.stdout.splitlines() if "  disk  " in one]
+    assert line.startswith("FAILED") and "make room" in line, done.stdout
+
+
 def test_nothing_to_look_at_is_said():
     done = martlet("check")
     if not os.path.exists("/var/lib/martlet"):

@@ -24,7 +24,10 @@ enum Files {
 
     /// A directory that is there, can be read, and is its owner's alone.
     static func directory(_ path: String, remedy: String) -> Verdict {
-        guard exists(path) else { return .bad("\(path) does not exist", remedy: remedy) }
+        guard exists(path) else {
+            return isHidden(path)
+                ? .bad("\(path) cannot be seen", remedy: unreadable) : .bad("\(path) does not exist", remedy: remedy)
+        }
         let type = (try? FileManager.default.attributesOfItem(atPath: path))?[.type] as? FileAttributeType
         guard type != .typeRegular else { return .bad("\(path) is no directory", remedy: remedy) }
         guard FileManager.default.isReadableFile(atPath: path), FileManager.default.isExecutableFile(atPath: path)
@@ -38,6 +41,13 @@ enum Files {
             return .doubtful("\(path) can be entered by others (mode \(octal(mode)))", remedy: "chmod 700 \(path)")
         }
         return .good("\(path), mode \(octal(mode))")
+    }
+
+    /// True if a directory above `path` keeps this user from seeing whether it is there.
+    private static func isHidden(_ path: String) -> Bool {
+        var above = URL(fileURLWithPath: path).deletingLastPathComponent()
+        while !exists(above.path), above.path.count > 1 { above.deleteLastPathComponent() }
+        return !FileManager.default.isExecutableFile(atPath: above.path)
     }
 
     /// Whether files are their owner's alone. Those that are not there are passed over; nil if all are.
