@@ -13,13 +13,13 @@ RELEASE := -c release --static-swift-stdlib $(SWIFTFLAGS)
 SWIFT_SOURCES = $$(git ls-files '*.swift' | grep -v -E '\.(pb|grpc)\.swift$$')
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup-demo build ## a gateway before services in Python, Node and C, with real traffic; DEMO_STAY=1 keeps it up
-	@$(PYTHON) mesh-config/demo/run.py
-
-demo-mesh: setup-demo build ## a whole mesh: control plane, gateway, six services with sidecars, faults; DEMO_STAY=1 keeps it up
+demo: setup-demo build ## a whole mesh: control plane, gateway, six services with sidecars, faults; DEMO_STAY=1 keeps it up
 	@.build/release/martlet demo $(if $(filter-out 0,$(DEMO_STAY)),--stay)
+
+demo-gateway: setup-demo build ## a gateway alone before services in Python, Node and C, with real clients; DEMO_STAY=1 keeps it up
+	@$(PYTHON) mesh-config/demo/run.py
 
 test: setup-test ## unit tests, release build, end-to-end tests; ends with one line of totals
 	@$(PYTHON) scripts/test.py --swift-flags='$(SWIFTFLAGS)' --release-flags='$(RELEASE)'
@@ -69,4 +69,4 @@ setup-demo:
 setup-bench:
 	@scripts/setup build bench
 
-.PHONY: help setup demo demo-mesh dist test unit e2e build bench fuzz asan soak format lint setup-build setup-test setup-demo setup-bench
+.PHONY: help setup demo demo-gateway dist test unit e2e build bench fuzz asan soak format lint setup-build setup-test setup-demo setup-bench

@@ -24,7 +24,7 @@ open class HTTP2Stream {
     public final var body: Link<BodyPipe>?
     /// Where the body to send comes from. Once the pipe is ended and drained, the stream's direction ends.
     public final var outgoing: Link<BodyPipe>?
-    /// Trailers to send at the end of the body; looked at when `outgoing` is drained.
+    /// Trailers to send at the end of the body, if they have fields; looked at when `outgoing` is drained.
     public final var outgoingTrailers: Link<MessageHead>?
 
     // MARK: State of the session

@@ -37,7 +37,8 @@ extension HTTP2Session {
             let count = min(available, limit)
             if ended && count == available {
                 unsafe flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
-                if let trailers = stream.outgoingTrailers {
+                // Without fields there are none: a HEADERS frame that says nothing is a glitch to who receives it.
+                if let trailers = stream.outgoingTrailers, trailers({ $0.fieldCount }) > 0 {
                     unsafe flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
                     submit(trailers: trailers, of: stream)
                 }

@@ -307,3 +307,22 @@ def test_ten_thousand_connections_at_once_do_not_stop_the_control_plane(shops):
     plane.wait_for("orders-1", "web-1", seconds=30)
     plane.edit(shop(service("new")))
     plane.wait(lambda: any(one["id"]["name"] == "new" for one in plane.get("/v1/objects?kind=Service")), "following changes")
+
+
+def test_a_taken_port_is_waited_for_and_nothing_is_thrown_away(mesh, upstream):
+    plane = mesh.control([settings(), service("orders"), workload("orders")])
+    orders = mesh.proxy("workload:shop/orders")
+    with socket.create_server(("127.0.0.1", orders.outbound)):
+        orders.start(app=upstream().port, ready=False)
+        orders.wait(lambda: "Address already in use" in orders.log(), "about the port that is taken")
+        plane.wait(lambda: any("already in use" in line for line in plane.proxies()["orders-1"]["warnings"]), "told")
+        assert plane.proxies()["orders-1"]["readiness"] == "starting"
+    plane.wait_for("orders-1")
+    orders.stop()
+    plane.stop()
+    # The same at a restart from what is on disk, with nobody to ask for more.
+    with socket.create_server(("127.0.0.1", orders.outbound)):
+        orders.again(ready=False)
+        orders.wait(lambda: orders.log().count("Address already in use") > 1, "about the port that is taken")
+    orders.wait(lambda: orders.admin("/ready")[0] == 200, "ready")
+    assert not list(orders.state.glob("*.corrupt"))

@@ -80,6 +80,16 @@ private func noise(_ count: Int, seed: UInt64) -> [UInt8] {
         #expect(stream.end == .complete)
     }
 
+    /// Every request with a body has cost its connection a glitch, until the peer closed it for too many.
+    @Test func trailersWithoutFieldsAreNotSent() {
+        let probe = Probe(.client)
+        let stream = probe.session.request(method: "POST", hasBody: true)!
+        stream.outgoingTrailers = Link(stream.outgoingTrailerMemory)
+        stream.send([1, 2, 3], end: true)
+        let frames = probe.drain().filter { $0.stream == 1 }
+        #expect(frames.map { $0.type } == [1, 0] && frames[1].flags & Frame.endStream != 0)
+    }
+
     /// With the last body byte, with trailers, with a head alone; and not before.
     @Test func ownDirectionEndsOnce() {
         let probe = Probe()

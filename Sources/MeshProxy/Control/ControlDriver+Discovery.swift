@@ -15,7 +15,7 @@ extension ControlDriver {
         if let bytes = state.lastGood(&problems) {
             do throws(ProxyError) {
                 discovery = DiscoveryClient(resuming: try LastGood.decode(bytes), node: node)
-                try publish(discovery.resources)
+                serveFirst(try model(of: discovery.resources))
             } catch {
                 problems.append("\(state.path)/last-good cannot be served: \(error); moved aside as last-good.corrupt")
                 state.rejectLastGood()
@@ -90,7 +90,8 @@ extension ControlDriver {
         let isReady = trial.isComplete && resources[options.role.type, options.role.name] != nil
         if served != nil || isReady {
             do throws(ProxyError) {
-                try publish(resources)
+                let model = try model(of: resources)
+                if served == nil { serveFirst(model) } else { try serve(model) }
             } catch {
                 return error.description
             }
@@ -127,15 +128,31 @@ extension ControlDriver {
 
     // MARK: Publishing
 
-    /// Makes a model of `resources` and serves it.
-    private func publish(_ resources: ResourceSet) throws(ProxyError) {
+    /// What is to be served by `resources`.
+    private func model(of resources: ResourceSet) throws(ProxyError) -> Model {
         var model = try Assembly.model(from: resources, role: options.role, overrides: overrides)
         model.place = place(resources)
         if let bundle = resources.trustBundle {
             _ = try TrustBundle.facts(bundle)
             adopt(bundle: bundle)
         }
-        try serve(model)
+        return model
+    }
+
+    /// Serves for the first time. What is in the way is not the configuration's fault, which had been checked before it
+    /// came here: a port, perhaps, that another process has. It is tried again until it works.
+    func serveFirst(_ model: Model) {
+        do throws(ProxyError) {
+            try serve(model)
+            unserved = nil
+            save()
+        } catch {
+            sayOnce(
+                "cannot serve yet, trying again: \(error)"
+                    + " (several proxies on one machine: each with an --outbound of its own)")
+            unserved = (model, error.description)
+            schedule(serveTimer, after: Self.retryInterval)
+        }
     }
 
     private var overrides: InstanceOverrides {
@@ -189,7 +206,7 @@ extension ControlDriver {
         if isFirst {
             cancel(waitingTimer)
             let addresses = proxy.addresses.map(\.description).joined(separator: ", ")
-            notify(.configured("serving at \(addresses), configuration \(model.revision)"))
+            notify(.configured("serving at \(addresses)"))
         }
         readinessMayHaveChanged()
     }

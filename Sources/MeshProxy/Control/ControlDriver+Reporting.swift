@@ -88,6 +88,7 @@ extension ControlDriver {
             state.reason = draining
         } else if served == nil {
             state.readiness = .starting
+            state.reason = unserved?.problem ?? ""
         } else {
             let unready = proxy.unreadiness(of: ownBackends)
             state.readiness = unready == nil ? .ready : .unready

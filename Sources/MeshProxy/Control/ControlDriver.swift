@@ -46,6 +46,8 @@ final class ControlDriver {
     var discovery = DiscoveryClient()
     var discoveryCall: ControlCall?
     var served: Model?
+    /// What would be served for the first time, and what is in the way.
+    var unserved: (model: Model, problem: String)?
     var isWithdrawn = false
     /// Where sections were bound before the program started, by name: others may still know them there.
     var formerPorts: [String: UInt16] = [:]
@@ -67,6 +69,7 @@ final class ControlDriver {
     private(set) lazy var waitingTimer = ControlTimer(self, .sayWaiting)
     private(set) lazy var renewalTimer = ControlTimer(self, .renew)
     private(set) lazy var callTimer = ControlTimer(self, .callIsLate)
+    private(set) lazy var serveTimer = ControlTimer(self, .serve)
     private(set) lazy var saveTimer = ControlTimer(self, .save)
     private(set) lazy var reportTimer = ControlTimer(self, .report)
     private(set) lazy var readinessTimer = ControlTimer(self, .readiness)
@@ -122,6 +125,7 @@ final class ControlDriver {
         case .sayWaiting: sayWaiting()
         case .renew: renewalIsDue()
         case .callIsLate: connection?.end("no answer within 10 s")
+        case .serve: if served == nil, let unserved { serveFirst(unserved.model) }
         case .save: save()
         case .report: reportIsDue()
         case .readiness: readinessMayHaveChanged()
@@ -307,7 +311,7 @@ final class ControlDriver {
     }
 
     private func sayWaiting() {
-        guard served == nil else { return }
+        guard served == nil, unserved == nil else { return }
         schedule(waitingTimer, after: Self.waitingInterval)
         var problem = ""
         status.update { problem = $0.problem }
@@ -325,7 +329,7 @@ final class ControlDriver {
 final class ControlTimer: TimerNode {
     /// What is due.
     enum Purpose {
-        case dial, sayWaiting, renew, callIsLate, save, report, readiness
+        case dial, sayWaiting, renew, callIsLate, serve, save, report, readiness
     }
 
     private let driver: Link<ControlDriver>

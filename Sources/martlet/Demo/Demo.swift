@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import MeshCore
-import MeshNet
 
 struct Demo: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -38,11 +37,14 @@ struct Demo: ParsableCommand {
     }
 
     func run() throws {
-        let site = try DemoSite(source: try source(), gatewayPort: try gatewayPort())
-        defer { try? FileManager.default.removeItem(at: site.work) }
+        let site = try DemoSite(source: try source(), gatewayPort: port)
         let demo = try DemoRun(site, seconds: seconds, stays: stay)
         demo.run()
-        if demo.failures > 0 { throw ExitCode(1) }
+        guard demo.failures == 0 else {
+            printLine("what every process said: \(site.logs.path)")
+            throw ExitCode(1)
+        }
+        try? FileManager.default.removeItem(at: site.work)
     }
 
     /// The directory that was named, or where a clone or an installation has it.
@@ -59,12 +61,5 @@ struct Demo: ParsableCommand {
                 message: "the demo's files are not here; say where with --dir (mesh-config/shop of the sources)")
         }
         return found
-    }
-
-    private func gatewayPort() throws -> UInt16 {
-        guard let address = SocketAddress(ip: "127.0.0.1", port: port), (try? Socket.checkIsFree(address)) != nil else {
-            return try DemoSite.freePort()
-        }
-        return port
     }
 }

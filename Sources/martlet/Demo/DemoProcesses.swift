@@ -54,34 +54,40 @@ final class DemoProcesses {
             environment: ended.process.environment ?? [:])
     }
 
-    /// Asks a process to end and waits for it; true if it ended by itself, and well, within `seconds`.
+    /// Asks a process to end and waits for it; true if it has done so within `seconds`.
     @discardableResult
     func stop(_ started: Started, within seconds: Double = 15) -> Bool {
+        forget(started)
         if started.process.isRunning { started.process.terminate() }
         return hasEnded(started, within: seconds)
     }
 
     /// Ends a process as a power cut does.
     func kill(_ started: Started) {
+        forget(started)
         if started.process.isRunning { _ = Glibc.kill(started.process.processIdentifier, SIGKILL) }
         _ = hasEnded(started, within: 5)
     }
 
-    /// Ends whatever still runs, all at once.
+    /// One that has ended although nobody asked it to, nil if all are up.
+    var ended: Started? { running.first { !$0.process.isRunning } }
+
+    private func forget(_ started: Started) { running.removeAll { $0.process === started.process } }
+
+    /// Ends whatever still runs, all at once; the names of those that would not.
     func stopAll() -> [String] {
         let left = running.filter { $0.process.isRunning }
         for started in left { started.process.terminate() }
-        return left.filter { !hasEnded($0, within: 15) }.map(\.name)
+        let deadline = Date().addingTimeInterval(15)
+        return left.filter { !hasEnded($0, within: deadline.timeIntervalSinceNow) }.map(\.name)
     }
 
     private func hasEnded(_ started: Started, within seconds: Double) -> Bool {
         let deadline = Date().addingTimeInterval(seconds)
         while started.process.isRunning, Date() < deadline { usleep(20_000) }
-        guard !started.process.isRunning else {
-            _ = Glibc.kill(started.process.processIdentifier, SIGKILL)
-            started.process.waitUntilExit()
-            return false
-        }
-        return started.process.terminationReason == .exit && started.process.terminationStatus == 0
+        guard started.process.isRunning else { return true }
+        _ = Glibc.kill(started.process.processIdentifier, SIGKILL)
+        started.process.waitUntilExit()
+        return false
     }
 }

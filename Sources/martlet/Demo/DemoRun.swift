@@ -13,6 +13,8 @@ final class DemoRun {
     private var control: DemoProcesses.Started?
     private var proxies: [String: DemoProcesses.Started] = [:]
     private var requests = 0
+    /// Answers so far, by the language of the cart.
+    private var carts: [String: Int] = [:]
     private(set) var failures = 0
 
     init(_ site: DemoSite, seconds: Int, stays: Bool) throws {
@@ -27,7 +29,15 @@ final class DemoRun {
     /// Runs all steps; says what went wrong, and ends every process in any case.
     func run() {
         let began = Date()
-        printLine("\nMartlet  a mesh of six services in Node, Python and C, everything in mutual TLS\n")
+        printLine(
+            """
+
+            Martlet  a mesh of six services in Node, Python and C, two instances of each, everything in mutual TLS
+
+              edge ─▶ web (Node) ─▶ catalog (C)
+                                 ─▶ cart (version 1 Python, version 2 Node)
+                                 ─▶ checkout (Python) ─▶ orders (Python, gRPC) ─▶ payments (Node)
+            """)
         do {
             try start()
             try steps()
@@ -53,16 +63,13 @@ final class DemoRun {
         try startControl()
         try startProxy("gateway", "shop/edge", instance: "edge-1", command: [])
         for instance in site.instances {
-            let port = try DemoSite.freePort()
+            let port = try site.ports.next()
             try startProxy(
                 "workload", "shop/\(instance.workload)", instance: instance.name,
                 command: instance.command.map { $0 == "PORT" ? "\(port)" : $0 }, port: port)
         }
         let count = site.instances.count + 1
-        try wait(60, "every proxy to be ready") {
-            let known: [ProxyState] = try self.fetch("/v1/proxies")
-            return known.count { $0.sync == "synced" && $0.readiness == "ready" } == count
-        }
+        try waitForProxies(count, within: 60)
         ok("proxies", "1 gateway and \(count - 1) sidecars, joined by one-use tokens, ready", site.url)
     }
 
@@ -75,7 +82,6 @@ final class DemoRun {
             ])
         control = started
         try wait(20, "the control plane") {
-            guard started.process.isRunning else { throw Failure(message: "martlet-control ended:\n\(started.tail())") }
             let _: Health = try self.fetch("/v1/health")
             return true
         }
@@ -91,9 +97,10 @@ final class DemoRun {
         }
         var arguments = [
             "run", "--control", "127.0.0.1:\(site.controlPort)", "--\(kind)", role, "--instance", instance, "--state",
-            site.work.appendingPathComponent("state-\(instance)").path, "--loops", "1",
+            site.work.appendingPathComponent("state-\(instance)").path, "--loops", "1", "--admin",
+            "127.0.0.1:\(try site.ports.next())",
         ]
-        if let port { arguments += ["--port", "80=\(port)", "--outbound", "127.0.0.1:\(try DemoSite.freePort())"] }
+        if let port { arguments += ["--port", "80=\(port)", "--outbound", "127.0.0.1:\(try site.ports.next())"] }
         if !command.isEmpty { arguments += ["--"] + command }
         proxies[instance] = try processes.start(
             instance, try DemoSite.program("martlet-proxy"), arguments, environment: ["MARTLET_TOKEN": made.secret])
@@ -111,18 +118,22 @@ final class DemoRun {
         defer {
             traffic.end()
             done.wait()
-            count("the end")
+            _ = taken("the end")
         }
         heading("what happens to requests, 8 at a time")
-        try during("nothing", "traffic through the gateway and six services") {}
+        try during("steady", "traffic through the gateway and six services") {}
         try checkHops()
+        heading("what happens to requests meanwhile")
+        try canary()
         try during("kill -9", "catalog-1 and its sidecar are gone at once") {
             guard let victim = proxies["catalog-1"] else { return }
             processes.kill(victim)
         }
         try during("control plane stopped", "proxies serve on") {
             guard let control else { return }
-            if !processes.stop(control) { fail("martlet-control did not end well:\n\(control.tail())") }
+            guard processes.stop(control), control.process.terminationStatus == 0 else {
+                return fail("martlet-control did not end well:\n\(control.tail())")
+            }
         }
         try during("control plane started", "proxies are back") {
             try startControl()
@@ -134,6 +145,28 @@ final class DemoRun {
             try waitForProxies(site.instances.count + 1)
         }
         try during("root certificate", "replaced by a new one: all certificates renewed") { try rotateRoot() }
+    }
+
+    /// The weights of the file hold; an edit of the file is followed, and version 1 gets nothing more.
+    private func canary() throws {
+        _ = taken("weights")
+        let share = 100 * Double(carts["Node"] ?? 0) / Double(max(carts.values.reduce(0, +), 1))
+        let detail = "\(Int(share.rounded())) % to version 2"
+        if abs(share - 20) < 8 {
+            ok("weights", "of the cart's versions: 20 % go to version 2", detail)
+        } else {
+            fail("weights: \(detail), not 20 %")
+        }
+        try site.edit("policies.yaml", "weight: 80}", "weight: 0}")
+        try wait(20, "version 2 of the cart to get all") {
+            usleep(200_000)
+            let carts = self.taken("canary").carts
+            return carts["Python"] == nil && carts["Node"] != nil
+        }
+        sleep(UInt32(seconds))
+        let counts = taken("canary")
+        if let late = counts.carts["Python"] { fail("canary: \(late) requests for version 1, whose weight is 0") }
+        ok("canary", "the file now gives version 2 all: followed", "\(counts.good) requests, 0 failed")
     }
 
     private func rotateRoot() throws {
@@ -151,14 +184,20 @@ final class DemoRun {
         count(name, what)
     }
 
-    private func count(_ name: String, _ what: String = "") {
+    private func count(_ name: String, _ what: String) {
+        let counts = taken(name)
+        if counts.failed == 0 { ok(name, what, "\(counts.good) requests, 0 failed") }
+    }
+
+    /// What has been counted since the last time; says so if requests failed.
+    private func taken(_ name: String) -> DemoTraffic.Counts {
         let counts = traffic.take()
         requests += counts.good + counts.failed
-        guard counts.failed == 0 else {
-            return fail(
-                "\(name): \(counts.failed) of \(counts.good + counts.failed) requests failed: \(counts.failures)")
+        carts.merge(counts.carts, uniquingKeysWith: +)
+        if counts.failed > 0 {
+            fail("\(name): \(counts.failed) of \(counts.good + counts.failed) requests failed: \(counts.failures)")
         }
-        if !what.isEmpty { ok(name, what, "\(counts.good) requests, 0 failed") }
+        return counts
     }
 
     /// The table of hops: every one that should be there is, and all of it in mutual TLS.
@@ -168,7 +207,7 @@ final class DemoRun {
             return DemoSite.hops.isSubset(of: Set(traffic.hops.map { [$0.source, $0.destination] }))
         }
         heading("who called whom (martlet edges)")
-        printLine(try tool(["edges"]))
+        printLine(try tool(["edges"]).trimmingCharacters(in: .newlines))
         let traffic: Traffic = try fetch("/v1/traffic")
         for hop in traffic.hops where !hop.mtls { fail("\(hop.source) → \(hop.destination) was not in mutual TLS") }
         for hop in traffic.hops where hop.failures > 0 {
@@ -176,10 +215,15 @@ final class DemoRun {
         }
     }
 
-    private func waitForProxies(_ count: Int) throws {
-        try wait(30, "\(count) proxies to be connected") {
+    /// Until so many proxies are ready and run what they should. That is asked more than once: that an instance is
+    /// ready is known a moment before those that call it are told.
+    private func waitForProxies(_ count: Int, within seconds: Double = 30) throws {
+        var settled = 0
+        try wait(seconds, "\(count) proxies to be ready") {
             let known: [ProxyState] = try self.fetch("/v1/proxies")
-            return known.count { $0.sync == "synced" && $0.readiness == "ready" } >= count
+            let isSettled = known.count { $0.sync == "synced" && $0.readiness == "ready" } == count
+            settled = isSettled ? settled + 1 : 0
+            return settled == 5
         }
     }
 
@@ -240,6 +284,9 @@ final class DemoRun {
         let deadline = Date().addingTimeInterval(seconds)
         while Date() < deadline {
             if (try? isTrue()) == true { return }
+            if let ended = processes.ended {
+                throw Failure(message: "\(ended.name) has ended while this waited for \(what):\n\(ended.tail())")
+            }
             usleep(100_000)
         }
         if try isTrue() { return }
@@ -248,7 +295,7 @@ final class DemoRun {
 
     // MARK: Telling
 
-    private func heading(_ text: String) { printLine("\(text)") }
+    private func heading(_ text: String) { printLine("\n\(text)") }
 
     private func ok(_ name: String, _ what: String, _ detail: String) {
         let padded = name.padding(toLength: max(24, name.count + 2), withPad: " ", startingAt: 0)

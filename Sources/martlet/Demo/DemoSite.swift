@@ -16,6 +16,7 @@ struct DemoSite {
     /// What is written; gone with the demo.
     let work: URL
     let python: String
+    let ports: FreePorts
     let gatewayPort: UInt16
     let controlPort: UInt16
     let apiPort: UInt16
@@ -28,14 +29,16 @@ struct DemoSite {
     var catalog: URL { work.appendingPathComponent("catalog") }
 
     /// Prepares a site in a new directory; throws ``Failure`` if something that it needs is not there.
-    init(source: URL, gatewayPort: UInt16) throws {
+    init(source: URL, gatewayPort wanted: UInt16) throws {
         self.source = source
+        ports = FreePorts()
         work = FileManager.default.temporaryDirectory.appendingPathComponent(
             "martlet-demo-\(UUID().uuidString.prefix(8))")
-        self.gatewayPort = gatewayPort
-        controlPort = try Self.freePort()
-        apiPort = try Self.freePort()
-        let venv = source.appendingPathComponent("../../.venv/bin/python").standardizedFileURL.path
+        gatewayPort = try ports.isFree(wanted) ? wanted : ports.next()
+        controlPort = try ports.next()
+        apiPort = try ports.next()
+        // Not in a standard form: that would follow the link, and lose the environment with it.
+        let venv = source.appendingPathComponent("../../.venv/bin/python").path
         python = FileManager.default.isExecutableFile(atPath: venv) ? venv : try Self.find("python3")
         _ = try Self.find("node")
         for directory in [work, configuration, logs] {
@@ -60,16 +63,6 @@ struct DemoSite {
         throw Failure(message: "\(program) is not installed; the demo's services need it: make setup")
     }
 
-    /// A port of 127.0.0.1 that nobody listens on.
-    static func freePort() throws -> UInt16 {
-        guard let address = SocketAddress(ip: "127.0.0.1", port: 0),
-            let fd = try? Socket.listen(address, reusePort: false),
-            let bound = Socket.localAddress(fd)
-        else { throw Failure(message: "no port is free on 127.0.0.1") }
-        Socket.close(fd)
-        return bound.port
-    }
-
     /// Writes the configuration with this site's gateway port, and compiles the service in C.
     func prepare() throws {
         let names = try FileManager.default.contentsOfDirectory(atPath: source.path).filter { $0.hasSuffix(".yaml") }
@@ -82,14 +75,31 @@ struct DemoSite {
             try text.write(to: configuration.appendingPathComponent(name), atomically: true, encoding: .utf8)
         }
         let compiler = try (try? Self.find("cc")) ?? Self.find("clang")
+        let catalogSource = source.appendingPathComponent("services/catalog.c").path
+        guard try Self.succeeds(compiler, ["-O2", "-pthread", "-o", catalog.path, catalogSource]) else {
+            throw Failure(message: "services/catalog.c does not compile")
+        }
+        guard try Self.succeeds(python, ["-c", "import grpc, grpc_tools"]) else {
+            throw Failure(
+                message: "\(python) has no gRPC, which two of the services need: pip install grpcio grpcio-tools")
+        }
+    }
+
+    private static func succeeds(_ program: String, _ arguments: [String]) throws -> Bool {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: compiler)
-        process.arguments = [
-            "-O2", "-pthread", "-o", catalog.path, source.appendingPathComponent("services/catalog.c").path,
-        ]
+        process.executableURL = URL(fileURLWithPath: program)
+        process.arguments = arguments
         try process.run()
         process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw Failure(message: "services/catalog.c does not compile") }
+        return process.terminationStatus == 0
+    }
+
+    /// Replaces `old`, which must be there, in a file of the configuration, as an editor does.
+    func edit(_ name: String, _ old: String, _ new: String) throws {
+        let file = configuration.appendingPathComponent(name)
+        let text = try String(contentsOf: file, encoding: .utf8)
+        guard text.contains(old) else { throw Failure(message: "\(name) has no \"\(old)\"") }
+        try text.replacingOccurrences(of: old, with: new).write(to: file, atomically: true, encoding: .utf8)
     }
 
     /// Every instance, those that are called before those that call.

@@ -189,6 +189,17 @@ class MeshProxy(Started):
         response = fetch(self.admin_port, path)
         return response.status, response.body.decode()
 
+    def glitches(self):
+        """Metrics of useless HTTP/2 frames: proxies send each other none, and close connections that have many."""
+        if not self.process or self.process.poll() is not None:
+            return []
+        try:
+            _, text = self.admin("/metrics")
+        except OSError:
+            return []  # Stopped on purpose, or busy.
+        return [line for line in text.splitlines()
+                if line.startswith("martlet_http2_glitches_total{") and not line.endswith(" 0")]
+
     def call(self, host, path="/", **more):
         """What the application beside it would ask of a service, by name: a response of HTTP/1.1."""
         return fetch(self.outbound, path, host=host, **more)
@@ -218,7 +229,7 @@ class Mesh:
         return self.proxy(f"gateway:{name}", instance).start(*arguments, **more)
 
     def close(self):
-        problems = []
+        problems = [f"{proxy.instance}: {line}" for proxy in self.proxies for line in proxy.glitches()]
         for started in [*self.proxies, *([self.plane] if self.plane else [])]:
             try:
                 started.stop()

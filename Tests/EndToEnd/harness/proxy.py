@@ -17,10 +17,10 @@ BINARIES = pathlib.Path(os.environ.get("MARTLET_BIN", ROOT / ".build/release"))
 CRASH = re.compile(r"Fatal error|AddressSanitizer|LeakSanitizer|Precondition failed|Assertion failed|Crashed|corrupted")
 
 
-def martlet(*arguments, **more):
+def martlet(*arguments, timeout=30, **more):
     """Runs the martlet command to its end; stdout and stderr are text."""
     return subprocess.run([BINARIES / "martlet", *map(str, arguments)], capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, timeout=30, **more)
+                          stdin=subprocess.DEVNULL, timeout=timeout, **more)
 
 
 class Proxy:
