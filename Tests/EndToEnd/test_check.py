@@ -46,6 +46,10 @@ def says(line, result, *words):
     assert line["result"] == result and all(word in text for word in words), line
 
 
+def bad(lines):
+    return [line for line in lines.values() if line["result"] == "FAILED"]
+
+
 def of_control(plane, *more):
     return check("--data", plane.data, "--server", plane.server, *more)
 
@@ -57,12 +61,12 @@ def of_proxy(proxy, *more):
 
 def test_a_good_installation_has_nothing_but_ok(pair):
     code, lines = of_control(pair.plane)
-    assert code == 0
+    assert code == 0, bad(lines)
     assert {key for key, line in lines.items() if line["result"] != "ok"} <= {("control", "disk"), ("machine", "open files")}
     assert {name for _, name in lines} >= {"data directory", "admin token", "database", "keys", "authority", "answer", "clock",
                                            "proxies", "objects"}
     code, lines = of_proxy(pair)
-    assert code == 0
+    assert code == 0, bad(lines)
     assert {name for _, name in lines} >= {"state directory", "secrets", "identity", "roots", "last good", "process",
                                            "control plane", "configuration"}
 

@@ -85,16 +85,20 @@ struct ProxyChecks {
         }
     }
 
-    /// The model that the proxy would serve from its disk.
-    private func stored() throws(ProxyError) -> Model {
-        let resources = try LastGood.decode(try Files.read(path("last-good")))
+    /// What the proxy has on its disk to serve.
+    private func stored() throws(ProxyError) -> ResourceSet {
         var set = ResourceSet()
-        for resource in resources { set.insert(try resource.decode()) }
-        let lines = String(decoding: try Files.read(path("instance")), as: UTF8.self).split(separator: "\n")
-        guard lines.count > 1, let role = ProxyRole(String(lines[1])) else {
-            throw ProxyError("\(path("instance")) does not name an instance and its role")
-        }
-        return try Assembly.model(from: set, role: role)
+        for resource in try LastGood.decode(try Files.read(path("last-good"))) { set.insert(try resource.decode()) }
+        return set
+    }
+
+    /// The model that the proxy would serve if its start said nothing else; nil: there is none, as where two of its
+    /// ports would be one.
+    private func model() -> Model? {
+        guard let set = try? stored(), let bytes = try? Files.read(path("instance")) else { return nil }
+        let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+        guard lines.count > 1, let role = ProxyRole(String(lines[1])) else { return nil }
+        return try? Assembly.model(from: set, role: role)
     }
 
     private func lastGood() -> [Verdict] {
@@ -108,11 +112,11 @@ struct ProxyChecks {
             ]
         }
         do throws(ProxyError) {
-            let model = try stored()
+            let set = try stored()
             return [
                 .good(
-                    "\(file) holds \(ControlText.count(model.listeners.count, "listener")), "
-                        + ControlText.count(model.backends.count, "backend"))
+                    "\(file) holds \(ControlText.count(set.services.count, "service")), "
+                        + ControlText.count(set.backends.count, "backend"))
             ]
         } catch {
             let text = "\(error)"
@@ -152,7 +156,7 @@ struct ProxyChecks {
 
     /// Ports that it would not get. Those that options of its start change are not known here.
     private func takenPorts() -> [Verdict] {
-        guard let model = try? stored() else { return [] }
+        guard let model = model() else { return [] }
         return model.listeners.compactMap { listener -> Verdict? in
             guard let address = Self.address(listener.address) else { return nil }
             do throws(ProxyError) {
