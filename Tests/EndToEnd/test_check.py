@@ -21,6 +21,8 @@ def pair(mesh, upstream):
     mesh.control([settings(), service("orders"), workload("orders")])
     orders = mesh.sidecar("shop/orders", app=upstream(describe("orders")).port)
     mesh.plane.wait_for("orders-1")
+    file = orders.state / "last-good"
+    orders.wait(lambda: file.exists() and b".Workload" in file.read_bytes(), "provided with a last good configuration")
     return orders
 
 
