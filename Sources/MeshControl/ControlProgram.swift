@@ -4,6 +4,8 @@ import Logging
 import MeshCore
 import ServiceLifecycle
 
+import struct MeshModel.MeshSettings
+
 /// The whole control plane as one process runs it: store, authority, documents, the server for proxies and the API.
 public final class ControlProgram: Sendable {
     /// Where everything is.
@@ -16,17 +18,21 @@ public final class ControlProgram: Sendable {
         public var api: (host: String, port: Int)
         /// A directory of documents that is followed; nil: none.
         public var config: String?
-        /// Of all identities.
-        public var trustDomain: String
+        /// Of all identities; nil: the one that the directory began with, or else ``MeshSettings/defaultTrustDomain``.
+        public var trustDomain: String?
         /// A directory with an authority that others have made; nil: its own.
         public var authority: String?
         /// Where Envoy and gRPC clients ask for their own resource types, in clear text: address and port; nil: nowhere.
         public var xds: (host: String, port: Int)?
+        /// Whether the API is served over TLS, with the control plane's certificate.
+        public var isAPISecure = false
+        /// What else the control plane is called in its certificate: host names and IPv4 addresses.
+        public var names: [String] = []
 
         /// Options of these parts.
         public init(
             data: String, listen: (host: String, port: Int), api: (host: String, port: Int), config: String?,
-            trustDomain: String, authority: String?, xds: (host: String, port: Int)? = nil
+            trustDomain: String?, authority: String?, xds: (host: String, port: Int)? = nil
         ) {
             self.xds = xds
             self.data = data
@@ -40,18 +46,26 @@ public final class ControlProgram: Sendable {
 
     /// What decides and knows everything.
     public let plane: ControlPlane
+    /// Of all identities.
+    public let trustDomain: String
     private let services: ServiceGroup
 
-    /// Opens everything; nothing is served yet. Throws, with what to do, if something cannot be opened.
-    public init(_ options: Options, log: Logger) async throws(ProxyError) {
+    /// Opens everything; nothing is served yet. Throws, with what to do, if something cannot be opened. `onServing` is
+    /// called when the API answers.
+    public init(
+        _ options: Options, log: Logger, onServing: @escaping @Sendable () -> Void = {}
+    ) async throws(ProxyError) {
+        try Self.checkAPI(options)
         try Self.makeDirectory(options.data)
         let authority: Authority
         do throws(StoreError) {
             let store = try SQLiteStore(path: options.data + "/control.db")
-            authority = try await Self.authority(options, store)
+            trustDomain = try await Self.trustDomain(options, store)
+            authority = try await Self.authority(options, trustDomain, store)
+            // Only what the authority has accepted is kept.
+            try await store.set(Self.trustDomainKey, Array(trustDomain.utf8))
             plane = ControlPlane(
-                store: store, authority: authority, directory: options.config, trustDomain: options.trustDomain,
-                log: log)
+                store: store, authority: authority, directory: options.config, trustDomain: trustDomain, log: log)
             try await plane.start()
         } catch {
             throw ProxyError(error.description)
@@ -71,10 +85,14 @@ public final class ControlProgram: Sendable {
         let tokenPath = options.data + "/admin-token"
         var http = APIServer.Configuration(
             host: options.api.host, port: options.api.port, token: try AdminToken.load(orMakeAt: tokenPath),
-            tokenPath: tokenPath, trustDomain: options.trustDomain)
+            tokenPath: tokenPath, trustDomain: trustDomain)
+        if options.isAPISecure {
+            http.tls = try APITLS.configuration(authority)
+            http.verification = APITLS.verification(authority)
+        }
         http.isRevoked = { authority.isRevoked($0) }
         var running: [any Service] = [
-            server, APIServer(plane, configuration: http, logger: log), Following(plane: plane),
+            server, APIServer(plane, configuration: http, logger: log) { _ in onServing() }, Following(plane: plane),
         ]
         if let xds = options.xds {
             distributor.envoy.isServed = true
@@ -101,14 +119,58 @@ public final class ControlProgram: Sendable {
         await services.triggerGracefulShutdown()
     }
 
-    private static func authority(_ options: Options, _ store: any Store) async throws(StoreError) -> Authority {
-        let configuration = Authority.Configuration(
-            trustDomain: options.trustDomain, directory: options.data + "/ca", provided: options.authority)
+    // MARK: What it starts with
+
+    private static let trustDomainKey = "trust-domain"
+
+    /// The trust domain that the store began with. Another one would make every identity, and every rule that names
+    /// one, wrong at once.
+    private static func trustDomain(_ options: Options, _ store: any Store) async throws(StoreError) -> String {
+        let wanted = options.trustDomain
+        guard let kept = try await store.value(trustDomainKey).map({ String(decoding: $0, as: UTF8.self) }) else {
+            return wanted ?? MeshSettings.defaultTrustDomain
+        }
+        guard wanted == nil || wanted == kept else {
+            throw StoreError(
+                .conflict,
+                "--trust-domain \(wanted ?? "") is not \(kept), which \(options.data) was made with: leave the option "
+                    + "out, or begin another mesh in another --data directory")
+        }
+        return kept
+    }
+
+    private static func authority(
+        _ options: Options, _ trustDomain: String, _ store: any Store
+    ) async throws(StoreError) -> Authority {
+        var configuration = Authority.Configuration(
+            trustDomain: trustDomain, directory: options.data + "/ca", provided: options.authority)
+        for name in options.names + [options.listen.host, options.api.host] {
+            let isAddress = Self.isIPv4(name)
+            if isAddress, name != "0.0.0.0", !configuration.serverAddresses.contains(name) {
+                configuration.serverAddresses.append(name)
+            } else if !isAddress, !name.contains(":"), !configuration.serverNames.contains(name) {
+                configuration.serverNames.append(name)
+            }
+        }
         do throws(ProxyError) {
             return try await Authority(configuration, store: store)
         } catch {
             throw StoreError(.unavailable, error.description)
         }
+    }
+
+    private static func isIPv4(_ text: String) -> Bool {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
+    }
+
+    /// In clear text the API is for this machine only: whoever changes the mesh sends the token along.
+    private static func checkAPI(_ options: Options) throws(ProxyError) {
+        let host = options.api.host
+        guard !options.isAPISecure, !Authentication.isLoopback(address: host), host != "localhost" else { return }
+        throw ProxyError(
+            "the API at \(host) would send tokens over the network in clear text: add --api-tls, or listen at "
+                + "127.0.0.1:\(options.api.port)")
     }
 
     private static func makeDirectory(_ path: String) throws(ProxyError) {

@@ -19,6 +19,7 @@ struct Serve: ParsableCommand {
               martlet-control serve --data /var/lib/martlet-control
               martlet-control serve --data ./control --config mesh-config --listen 127.0.0.1:15010
               martlet-control serve --data ./control --ca-dir /etc/martlet/ca --trust-domain example.org
+              martlet-control serve --data ./control --api 10.0.0.1:15020 --api-tls --name control.example
             """)
 
     @Option(help: ArgumentHelp("Its own directory: database, keys, the administrator's token.", valueName: "dir"))
@@ -33,8 +34,25 @@ struct Serve: ParsableCommand {
     @Option(help: ArgumentHelp("A directory of documents that is followed.", valueName: "dir"))
     var config: String?
 
-    @Option(help: ArgumentHelp("The domain of all identities.", valueName: "name"))
-    var trustDomain = MeshSettings.defaultTrustDomain
+    @Flag(
+        help: """
+            Serve the API over TLS, with the control plane's own certificate; without it, the API is for this machine \
+            alone.
+            """)
+    var apiTls = false
+
+    @Option(
+        name: .customLong("name"),
+        help: ArgumentHelp(
+            "A host name or IPv4 address for its certificate, beside those it listens at; may be repeated.",
+            valueName: "host"))
+    var names: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "The domain of all identities, \(MeshSettings.defaultTrustDomain) if none is said at the first start; kept.",
+            valueName: "name"))
+    var trustDomain: String?
 
     @Option(
         help: ArgumentHelp(
@@ -66,9 +84,7 @@ struct Serve: ParsableCommand {
     func run() throws {
         guard let listen = Self.address(listen), let api = Self.address(api) else { return }
         let log = Logger(label: "martlet-control") { _ in LineLog() }
-        let options = ControlProgram.Options(
-            data: data, listen: listen, api: api, config: config, trustDomain: trustDomain, authority: caDir,
-            xds: xds.flatMap(Self.address))
+        let options = options(listen, api)
         let program: ControlProgram
         let watch: DirectoryWatch
         do throws(ProxyError) {
@@ -76,7 +92,7 @@ struct Serve: ParsableCommand {
             watch = try DirectoryWatch(config ?? data + "/none")
             program = try Self.wait { () async -> Result<ControlProgram, ProxyError> in
                 do throws(ProxyError) {
-                    return .success(try await ControlProgram(options, log: log))
+                    return .success(try await ControlProgram(options, log: log) { ServiceNotice.ready.send() })
                 } catch {
                     return .failure(error)
                 }
@@ -85,7 +101,8 @@ struct Serve: ParsableCommand {
             log.error("\(error)")
             throw ExitCode(2)
         }
-        log.info("serving proxies at \(self.listen), the API at \(self.api), trust domain \(trustDomain)")
+        let scheme = apiTls ? "https" : "http"
+        log.info("serving proxies at \(self.listen), \(scheme)://\(self.api), trust domain \(program.trustDomain)")
         if config != nil, let problem = watch.problem { log.warning("\(problem)") }
         Task {
             do {
@@ -100,6 +117,17 @@ struct Serve: ParsableCommand {
         follow(watch, program)
     }
 
+    private func options(_ listen: (host: String, port: Int), _ api: (host: String, port: Int))
+        -> ControlProgram.Options
+    {
+        var options = ControlProgram.Options(
+            data: data, listen: listen, api: api, config: config, trustDomain: trustDomain, authority: caDir,
+            xds: xds.flatMap(Self.address))
+        options.isAPISecure = apiTls
+        options.names = names
+        return options
+    }
+
     /// Waits for signals and for changes of the directory, in this thread, for ever: the program ends elsewhere.
     private func follow(_ watch: DirectoryWatch, _ program: ControlProgram) {
         var isEnding = false
@@ -111,6 +139,7 @@ struct Serve: ParsableCommand {
             case .signal:
                 if isEnding { Foundation.exit(1) }
                 isEnding = true
+                ServiceNotice.stopping.send()
                 Task { await program.stop() }
             case .timeUp: continue
             }

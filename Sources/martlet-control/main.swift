@@ -1,4 +1,5 @@
 import ArgumentParser
+import MeshCore
 import MeshNet
 
 // Before any other thread is there: signals are waited for, not handled.
@@ -7,5 +8,6 @@ Command.main()
 
 struct Command: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "martlet-control", abstract: "The control plane of a mesh.", subcommands: [Serve.self])
+        commandName: "martlet-control", abstract: "The control plane of a mesh.",
+        version: "martlet-control \(Release.version)", subcommands: [Serve.self])
 }

@@ -110,6 +110,7 @@ final class MeshRun {
             }
             say("martlet-proxy: started \(arguments.command[0]), process \(child?.id ?? 0)")
         }
+        ServiceNotice.ready.send()
         ThisProcess.releaseStartupPages()
         return nil
     }
@@ -162,6 +163,7 @@ final class MeshRun {
     /// Drains without a service; returns `code`.
     private func leave(_ reason: String, _ code: Int32) -> Int32 {
         Signals.letGo()
+        ServiceNotice.stopping.send()
         control.announceDraining(reason)
         _ = proxy.drain(within: drainSeconds)
         return code
@@ -170,6 +172,7 @@ final class MeshRun {
     /// SIGTERM or SIGINT.
     private func terminate(_ number: Int32) -> Int32 {
         Signals.letGo()
+        ServiceNotice.stopping.send()
         guard isConfigured else { return 0 }
         control.announceDraining("signal \(number)")
         say("martlet-proxy: draining for at most \(drainSeconds) s")

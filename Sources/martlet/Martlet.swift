@@ -22,12 +22,13 @@ struct Martlet: ParsableCommand {
               martlet token create --workload shop/cart
               martlet proxies
               martlet edges --watch
+              martlet check
             """,
         version: "martlet \(Release.version)",
         subcommands: [
             Run.self, Validate.self, Explain.self, Compile.self, Demo.self, Apply.self, Get.self, Delete.self,
             DiffCommand.self, Revisions.self, Rollback.self, Status.self, Proxies.self, Tokens.self, Stat.self,
-            Edges.self, Certificates.self, Revoke.self, CA.self, Version.self,
+            Edges.self, Certificates.self, Revoke.self, CheckCommand.self, CA.self, Version.self,
         ])
 }
 

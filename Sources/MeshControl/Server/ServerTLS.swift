@@ -40,7 +40,7 @@ final class ServerTLS: Sendable {
     }
 
     /// The way from what a peer sent to a root; empty if there is none.
-    private static func verify(_ sent: [NIOSSLCertificate], _ authority: Authority) async -> [Certificate] {
+    static func verify(_ sent: [NIOSSLCertificate], _ authority: Authority) async -> [Certificate] {
         let certificates = sent.prefix(8).compactMap { try? Certificate(derEncoded: $0.toDERBytes()) }
         guard let leaf = certificates.first else { return [] }
         let trust = authority.published.withLock { $0.trust }
@@ -52,12 +52,8 @@ final class ServerTLS: Sendable {
             throw ProxyError("the control plane has no certificate yet")
         }
         do {
-            let chain = try server.chain.map {
-                NIOSSLCertificateSource.certificate(try NIOSSLCertificate(bytes: der($0), format: .der))
-            }
-            let key = try NIOSSLPrivateKey(bytes: Array(server.keyPEM.utf8), format: .pem)
             var configuration = TLSConfiguration.makeServerConfiguration(
-                certificateChain: chain, privateKey: .privateKey(key))
+                certificateChain: try server.sources(), privateKey: .privateKey(try server.key()))
             configuration.minimumTLSVersion = .tlsv12
             configuration.certificateVerification = .optionalVerification
             // Peers are verified by `verify`: no store of the system is read for each context.
@@ -72,4 +68,14 @@ final class ServerTLS: Sendable {
     private static func der(_ certificate: Certificate) throws -> [UInt8] {
         try certificate.serializeAsPEM().derBytes
     }
+}
+
+extension ServerCertificate {
+    /// The chain as NIOSSL has it.
+    func sources() throws -> [NIOSSLCertificateSource] {
+        try chain.map { .certificate(try NIOSSLCertificate(bytes: try $0.serializeAsPEM().derBytes, format: .der)) }
+    }
+
+    /// The key as NIOSSL has it.
+    func key() throws -> NIOSSLPrivateKey { try NIOSSLPrivateKey(bytes: Array(keyPEM.utf8), format: .pem) }
 }

@@ -26,14 +26,34 @@ public final class SQLiteStore: Store {
             database = try DatabaseQueue(path: path, configuration: configuration)
             try database.read { try Self.check($0, path) }
             let migrator = Migrations.migrator()
-            if try database.read(migrator.hasBeenSuperseded) {
-                throw StoreError(
-                    .unavailable, "\(path) was written by a newer martlet-control: run that one, or restore a copy")
-            }
+            if try database.read(migrator.hasBeenSuperseded) { throw Self.newer(path) }
             try migrator.migrate(database)
         } catch {
             throw Self.error(error, path)
         }
+    }
+
+    /// Looks at the file at `path` without changing it, also while a control plane has it open. Throws if it is not
+    /// there, is damaged, was made by a newer program, or is no database. Returns the number of the newest revision.
+    public static func inspect(path: String) throws(StoreError) -> Int {
+        do {
+            var configuration = Configuration()
+            configuration.readonly = true
+            configuration.busyMode = .timeout(5)
+            let database = try DatabaseQueue(path: path, configuration: configuration)
+            return try database.read { database in
+                try check(database, path)
+                guard try !Migrations.migrator().hasBeenSuperseded(database) else { throw newer(path) }
+                guard try database.tableExists("revision") else { return 0 }
+                return try Int.fetchOne(database, sql: "SELECT max(number) FROM revision") ?? 0
+            }
+        } catch {
+            throw Self.error(error, path)
+        }
+    }
+
+    private static func newer(_ path: String) -> StoreError {
+        StoreError(.unavailable, "\(path) was written by a newer martlet-control: run that one, or restore a copy")
     }
 
     /// Creates the file so that nobody else can read it; SQLite gives the files beside it the same mode.

@@ -18,6 +18,15 @@ struct ControlClient {
     let base: String
     let token: String?
     let caFile: String?
+    var identity: Identity?
+    /// True if the server's certificate may be for any name: its root is all that is asked for.
+    var isForAnyName = false
+
+    /// Files in PEM of who asks.
+    struct Identity {
+        var certificate: String
+        var key: String
+    }
 
     private static let mostBytes = 256 << 20
 
@@ -62,11 +71,25 @@ struct ControlClient {
     private struct Answer {
         var status: UInt
         var type: String
+        var date: String?
         var data: Data
+    }
+
+    /// What time the server has, to the second; nil if it does not say.
+    func date() throws -> Date? {
+        let format = DateFormatter()
+        format.locale = Locale(identifier: "en_US_POSIX")
+        format.dateFormat = "EEE, dd MMM yyyy HH:mm:ss zzz"
+        return try exchange(.get, "/live", nil).date.flatMap { format.date(from: $0) }
     }
 
     /// The body of a response that is a success.
     private func send(_ method: Method, _ path: String, _ body: Data?) throws -> Data {
+        try exchange(method, path, body).data
+    }
+
+    /// A response that is a success.
+    private func exchange(_ method: Method, _ path: String, _ body: Data?) throws -> Answer {
         var request = HTTPClientRequest(url: base + path)
         request.method = .init(rawValue: method.rawValue)
         request.headers.add(name: "accept", value: "application/json")
@@ -86,7 +109,7 @@ struct ControlClient {
             throw unreachable(error)
         }
         guard (200..<300).contains(answer.status) else { throw problem(answer) }
-        return answer.data
+        return answer
     }
 
     private func configuration() throws -> HTTPClient.Configuration {
@@ -94,14 +117,29 @@ struct ControlClient {
         var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
         configuration.timeout.connect = .seconds(5)
         configuration.connectionPool.retryConnectionEstablishment = false
+        var tls = TLSConfiguration.makeClientConfiguration()
         if let caFile {
             guard FileManager.default.isReadableFile(atPath: caFile) else {
-                throw Failure(message: "the file \(caFile) of --ca-file cannot be read")
+                throw Failure(
+                    message: "the file \(caFile) of --ca cannot be read: name one that is there, and that you may read")
             }
-            var tls = TLSConfiguration.makeClientConfiguration()
             tls.trustRoots = .file(caFile)
-            configuration.tlsConfiguration = tls
         }
+        if isForAnyName { tls.certificateVerification = .noHostnameVerification }
+        if let identity {
+            do {
+                tls.certificateChain = try NIOSSLCertificate.fromPEMFile(identity.certificate).map { .certificate($0) }
+            } catch {
+                throw Failure(
+                    message: "the file \(identity.certificate) of --cert cannot be read as certificates in PEM")
+            }
+            do {
+                tls.privateKey = .privateKey(try NIOSSLPrivateKey(file: identity.key, format: .pem))
+            } catch {
+                throw Failure(message: "the file \(identity.key) of --key cannot be read as a private key in PEM")
+            }
+        }
+        configuration.tlsConfiguration = tls
         return configuration
     }
 
@@ -115,7 +153,7 @@ struct ControlClient {
             try? await client.shutdown()
             return Answer(
                 status: response.status.code, type: response.headers.first(name: "content-type") ?? "",
-                data: Data(body.readableBytesView))
+                date: response.headers.first(name: "date"), data: Data(body.readableBytesView))
         } catch {
             try? await client.shutdown()
             throw error
@@ -141,20 +179,63 @@ struct ControlClient {
         return try result.get()
     }
 
+    /// What opening a connection comes to.
+    enum Reach {
+        /// Something answers, whatever it says.
+        case answers
+        /// Its certificate is not believed.
+        case stranger
+        /// Nothing does, for this reason.
+        case silent(String)
+    }
+
+    /// Whether something answers, over TLS if that is asked for.
+    func reach() -> Reach {
+        do {
+            let (request, configuration) = (HTTPClientRequest(url: base + "/"), try configuration())
+            _ = try Self.waiting { try await Self.answer(request, configuration) }
+            return .answers
+        } catch let failure as Failure {
+            return .silent(failure.message)
+        } catch {
+            if Self.isAboutCertificates(error) { return .stranger }
+            let text = "\(error)"
+            let isOpen = error is HTTPClientError && !text.contains("Timeout") && !text.contains("deadline")
+            return isOpen ? .answers : .silent(Self.reason(error))
+        }
+    }
+
     // MARK: What went wrong
 
     private func unreachable(_ error: any Error) -> Failure {
         let text = "\(error)"
-        var reason = "it does not answer"
-        if text.contains("refused") { reason = "nothing listens there" }
-        if text.contains("Timeout") || text.contains("deadline") { reason = "it does not answer in time" }
-        if error is NIOSSLError || error is NIOSSLExtraError || text.contains("CERTIFICATE") {
+        if let identity, text.contains("ALERT") {
             return Failure(
-                message: "\(base) shows a certificate that is not believed: name its root with --ca-file FILE")
+                message: "\(base) does not believe the certificate \(identity.certificate) of --cert: "
+                    + "is it of this mesh, and in time?")
+        }
+        if Self.isAboutCertificates(error) {
+            return Failure(
+                message: "\(base) shows a certificate that is not believed: name its root with --ca FILE")
         }
         return Failure(
-            message: "the control plane cannot be reached at \(base): \(reason); start it with martlet-control serve "
+            message:
+                "the control plane cannot be reached at \(base): \(Self.reason(error)); start it with martlet-control serve "
                 + "--data DIR, or say where it is with --server URL or MARTLET_SERVER")
+    }
+
+    private static func reason(_ error: any Error) -> String {
+        let text = "\(error)"
+        if text.contains("refused") { return "nothing listens there" }
+        if text.contains("Timeout") || text.contains("deadline") { return "it does not answer in time" }
+        if text.contains("SocketAddressError") || text.contains("unknown(host") {
+            return "there is no host of that name"
+        }
+        return "it does not answer"
+    }
+
+    private static func isAboutCertificates(_ error: any Error) -> Bool {
+        error is NIOSSLError || error is NIOSSLExtraError || "\(error)".contains("CERTIFICATE")
     }
 
     private func problem(_ answer: Answer) -> Failure {

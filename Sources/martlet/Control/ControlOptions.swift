@@ -15,20 +15,42 @@ struct ControlOptions: ParsableArguments {
     var tokenFile: String?
 
     @Option(
+        name: [.customLong("ca"), .customLong("ca-file")],
         help: ArgumentHelp(
-            "PEM of the roots that a server of https:// must be certified by; otherwise the system's.",
+            "PEM of the roots that a server of https:// must be certified by; otherwise MARTLET_CA, or the system's.",
             valueName: "file"))
     var caFile: String?
+
+    @Option(
+        name: .customLong("cert"),
+        help: ArgumentHelp(
+            "PEM of an operator's certificate, in the place of the token; otherwise MARTLET_CERT.", valueName: "file"))
+    var certificate: String?
+
+    @Option(help: ArgumentHelp("PEM of the key of --cert; otherwise MARTLET_KEY.", valueName: "file"))
+    var key: String?
 
     static let defaultServer = "http://127.0.0.1:15020"
     static let defaultTokenFile = "/var/lib/martlet/control/admin-token"
 
     /// The client for what was said.
     func client() throws -> ControlClient {
-        let environment = ProcessInfo.processInfo.environment
+        let environment = ProcessInfo.processInfo.environment.filter { !$0.value.isEmpty }
+        let base = try base(server ?? environment["MARTLET_SERVER"])
+        let (certificate, key) = (certificate ?? environment["MARTLET_CERT"], key ?? environment["MARTLET_KEY"])
+        guard (certificate == nil) == (key == nil) else {
+            throw Failure(message: "--cert and --key belong together: give both files, or none")
+        }
+        var identity: ControlClient.Identity?
+        if let certificate, let key {
+            guard base.hasPrefix("https:") else {
+                throw Failure(message: "--cert is for https://: \(base) is in clear text")
+            }
+            identity = .init(certificate: certificate, key: key)
+        }
         return ControlClient(
-            base: try base(server ?? environment["MARTLET_SERVER"].flatMap { $0.isEmpty ? nil : $0 }),
-            token: try token(environment), caFile: caFile)
+            base: base, token: identity == nil ? try token(environment) : nil,
+            caFile: caFile ?? environment["MARTLET_CA"], identity: identity)
     }
 
     /// The URL without a slash at its end.
