@@ -9,7 +9,6 @@ A change converges when every sidecar that has it in scope has acknowledged it; 
 or from the report of an instance, to the moment at which the last of them has it in its hands.
 """
 import argparse
-import asyncio
 import json
 import multiprocessing
 import os
@@ -21,24 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 
-import grpc
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from harness.processes import cpu_seconds, end, resident_kib, spawn
+from harness.processes import cpu_seconds, end, require_free, resident_kib, spawn
+from harness.sidecars import TYPES, simulate
 from harness.site import ROOT
 
-# Not by its path below proto: `envoy` is also the name of the Python package that brings Envoy.
-sys.path[:0] = [str(ROOT / "proto"), str(ROOT / "proto/envoy/service/discovery/v3")]
-discovery, discovery_services = grpc.protos_and_services("discovery.proto")
-control, control_services = grpc.protos_and_services("martlet/v1/control.proto")
-
-TYPES = [f"type.googleapis.com/martlet.v1.{name}" for name in (
-    "TrustBundle", "MeshSettings", "MeshBackend", "EndpointSet", "AccessPolicy", "MeshService", "Workload", "MeshGateway",
-    "AttachedRoute")]
 ROUTE, ENDPOINTS = TYPES[8], TYPES[3]
 PORT, API = 15910, 15920
 CALLS = 10
@@ -51,7 +39,8 @@ def options():
     parser.add_argument("--services", type=int, default=1000)
     parser.add_argument("--instances", type=int, default=2, help="sidecars per service")
     parser.add_argument("--changes", type=int, default=30, help="changes of each kind")
-    parser.add_argument("--processes", type=int, default=4, help="that simulate the sidecars")
+    parser.add_argument("--processes", type=int, default=2, help="that simulate the sidecars")
+    parser.add_argument("--report-interval", type=float, default=5, metavar="S", help="0: sidecars report no traffic")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
     return parser.parse_args()
 
@@ -101,7 +90,7 @@ class Plane:
             return json.loads(response.read() or b"null")
 
     def apply(self, text, message="bench"):
-        result = self.call("POST", "/v1/objects", {
+        result = self.call("POST", "/v1/apply", {
             "files": [{"name": "bench.yaml", "text": text}], "dryRun": False, "author": "bench", "message": message})
         if not result["isAccepted"]:
             raise RuntimeError(f"not accepted: {result['diagnostics'][:3]}")
@@ -109,141 +98,52 @@ class Plane:
 
 # ---------------------------------------------------------------- simulated sidecars
 
-def request_for(key):
-    name = x509.Name([])
-    signed = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
-    return signed.public_bytes(serialization.Encoding.DER)
-
-
-class Sidecar:
-    """One instance: joins, subscribes to everything in its scope, acknowledges, and notes when what it waits for came."""
-
-    def __init__(self, service, instance, token, root, seen):
-        self.role = f"workload:bench/s{service}"
-        self.service, self.instance, self.token, self.root, self.seen = service, f"s{service}-{instance}", token, root, seen
-        self.port = 20000 + service % 20000
-
-    async def join(self):
-        key = ec.generate_private_key(ec.SECP256R1())
-        options_ = [("grpc.ssl_target_name_override", "localhost"), ("grpc.use_local_subchannel_pool", 1)]
-        anonymous = grpc.ssl_channel_credentials(self.root)
-        async with grpc.aio.secure_channel(f"127.0.0.1:{PORT}", anonymous, options_) as channel:
-            signed = await control_services.IdentityStub(channel).Join(control.JoinRequest(
-                token=self.token, role=self.role, instance=self.instance, csr=request_for(key)), timeout=60)
-        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        own = grpc.ssl_channel_credentials(signed.bundle.encode(), private, signed.chain.encode())
-        self.channel = grpc.aio.secure_channel(f"127.0.0.1:{PORT}", own, options_)
-
-    async def run(self):
-        self.report = control_services.ReportingStub(self.channel).Report()
-        hello = control.Hello(role=self.role, instance=self.instance, version="bench", address="127.0.0.1",
-                              boot=random.getrandbits(63), time=int(time.time()))
-        await self.report.write(control.ReportRequest(hello=hello))
-        await self.say_ready(True)
-        self.tasks = [asyncio.create_task(self.discover()), asyncio.create_task(self.drain())]
-
-    async def drain(self):
-        async for _ in self.report:
-            pass
-
-    async def say_ready(self, is_ready):
-        state = control.State(readiness=3 if is_ready else 4, ports=[
-            control.ServedPort(port=80, inbound_port=self.port, meshed=True)])
-        await self.report.write(control.ReportRequest(state=state))
-
-    async def discover(self):
-        stream = discovery_services.AggregatedDiscoveryServiceStub(self.channel).DeltaAggregatedResources()
-        node = discovery.Node(id=self.instance, cluster=self.role, user_agent_name="bench")
-        for number, url in enumerate(TYPES):
-            await stream.write(discovery.DeltaDiscoveryRequest(
-                node=node if number == 0 else None, type_url=url, resource_names_subscribe=["*"]))
-        async for response in stream:
-            now = time.monotonic()
-            for one in response.resources:
-                self.seen(self.instance, response.type_url, one.name, one.resource.value, now)
-            await stream.write(discovery.DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce))
-
-
-def simulate(number, chosen, tokens, root, ready, commands, results):
-    """One process with its share of the sidecars; reports (kind, key, last time, count) of what it is asked to watch."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    asyncio.run(simulated(number, chosen, tokens, root, ready, commands, results))
-
-
-async def simulated(number, chosen, tokens, root, ready, commands, results):
-    watched = {}  # marker: [count, last time]
-
-    def seen(instance, url, name, value, now):
-        for (kind, marker), record in watched.items():
-            if url == kind and marker in value:
-                record[0] += 1
-                record[1] = now
-                record[2].append(now)
-
-    sidecars = [Sidecar(service, instance, tokens[service], root, seen)
-                for service in range(chosen.services) for instance in range(chosen.instances)
-                if (service * chosen.instances + instance) % chosen.processes == number]
-    by_name = {sidecar.instance: sidecar for sidecar in sidecars}
-    limit = asyncio.Semaphore(16)
-
-    async def begin(sidecar):
-        async with limit:
-            await sidecar.join()
-            await sidecar.run()
-    await asyncio.gather(*map(begin, sidecars))
-    ready.put(len(sidecars))
-    loop = asyncio.get_running_loop()
-    while True:
-        command = await loop.run_in_executor(None, commands.get)
-        match command:
-            case ("watch", kind, marker):
-                watched.clear()
-                watched[kind, marker] = [0, 0.0, []]
-                results.put("watching")
-            case ("count",):
-                count, last, times = next(iter(watched.values()))
-                results.put((count, last, times))
-            case ("port", instance, port):
-                if instance in by_name:
-                    by_name[instance].port = port
-                    await by_name[instance].say_ready(True)
-                results.put("said")
-            case ("end",):
-                return
-
-
-class Crowd:
+class Sidecars:
     """The processes with the sidecars."""
 
     def __init__(self, chosen, tokens, root):
         context = multiprocessing.get_context("spawn")
-        self.ready = context.Queue()
-        self.pairs = [(context.Queue(), context.Queue()) for _ in range(chosen.processes)]
-        self.processes = [context.Process(target=simulate, daemon=True, args=(
-            number, chosen, tokens, root, self.ready, *self.pairs[number])) for number in range(chosen.processes)]
-        for process in self.processes:
-            process.start()
-        self.count = sum(self.ready.get(timeout=600) for _ in self.processes)
+        self.pipes, self.processes = [], []
+        for number in range(chosen.processes):
+            ours, theirs = context.Pipe()
+            self.pipes.append(ours)
+            self.processes.append(context.Process(
+                target=simulate, daemon=True, args=(chosen, number, tokens, root, PORT, theirs)))
+            self.processes[-1].start()
+        self.count = sum(self.answers(600))
+
+    def answers(self, seconds=60):
+        for pipe in self.pipes:
+            if not pipe.poll(seconds):
+                raise RuntimeError("the simulated sidecars do not answer")
+            answer = pipe.recv()
+            if isinstance(answer, Exception):
+                raise answer
+            yield answer
 
     def tell(self, *command):
-        for commands, _ in self.pairs:
-            commands.put(command)
-        return [results.get(timeout=60) for _, results in self.pairs]
+        for pipe in self.pipes:
+            pipe.send(command)
+        return list(self.answers())
 
-    def wait(self, expected, begun, seconds=20):
+    def wait(self, expected, begun, seconds=30):
         """Milliseconds from begun to the last of `expected` receipts."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            answers = self.tell("count")
-            if sum(count for count, _, _ in answers) >= expected:
-                times = sorted(moment for _, _, moments in answers for moment in moments)
+            times = sorted(moment for moments in self.tell("times") for moment in moments)
+            if len(times) >= expected:
                 return (times[expected - 1] - begun) * 1000
-            time.sleep(0.02)
-        raise RuntimeError(f"only {sum(count for count, _, _ in answers)} of {expected} sidecars have it after {seconds} s")
+            time.sleep(0.05)
+        raise RuntimeError(f"only {len(times)} of {expected} sidecars have it after {seconds} s")
+
+    def cost(self):
+        """(CPU seconds, responses) so far."""
+        costs = self.tell("cost")
+        return sum(cpu for cpu, _ in costs), sum(responses for _, responses in costs)
 
     def end(self):
-        for commands, _ in self.pairs:
-            commands.put(("end",))
+        for pipe in self.pipes:
+            pipe.send(("end",))
         for process in self.processes:
             process.join(5)
             process.kill()
@@ -308,7 +208,7 @@ def main():
         directory = pathlib.Path(directory)
         data, log = directory / "data", directory / "log"
         process = spawn([str(binary), "serve", "--data", str(data), "--listen", f"127.0.0.1:{PORT}", "--api",
-                         f"127.0.0.1:{API}"], "0,1", str(log))
+                         f"127.0.0.1:{API}", "--trust-domain", "bench.mesh"], "0,1", str(log))
         crowd = None
         try:
             for _ in range(200):
@@ -324,9 +224,9 @@ def main():
             tokens = [plane.call("POST", "/v1/tokens", {
                 "role": f"workload:bench/s{number}", "lifetimeSeconds": 3600, "uses": chosen.instances, "author": "bench"})["secret"]
                 for number in range(chosen.services)]
-            root = plane.call("GET", "/v1/identity/bundle")["pem"].encode()
+            root = plane.call("GET", "/v1/identity/bundle")["pem"]
             begun = time.monotonic()
-            crowd = Crowd(chosen, tokens, root)
+            crowd = Sidecars(chosen, tokens, root)
             joined = time.monotonic() - begun
             time.sleep(10)
             figures = measure(chosen, plane, process, crowd) | {"applied": applied, "joined": joined, "sidecars": crowd.count}
