@@ -215,16 +215,19 @@ class Crowd:
             self.times.append(now)
 
     def start(self):
-        self.selector.register(self.pipe, selectors.EVENT_READ, None)
+        """Lets all join; meanwhile those that have joined answer already."""
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            for sidecar in pool.map(self.joined, self.sidecars):
-                self.selector.register(sidecar.socket, selectors.EVENT_READ, sidecar)
+            waiting = {pool.submit(sidecar.join): sidecar for sidecar in self.sidecars}
+            while waiting:
+                for done in [future for future in waiting if future.done()]:
+                    done.result()
+                    sidecar = waiting.pop(done)
+                    self.selector.register(sidecar.socket, selectors.EVENT_READ, sidecar)
+                    sidecar.receive()
+                for key, _ in self.selector.select(0.05):
+                    key.data.receive()
+        self.selector.register(self.pipe, selectors.EVENT_READ, None)
         self.pipe.send(len(self.sidecars))
-
-    @staticmethod
-    def joined(sidecar):
-        sidecar.join()
-        return sidecar
 
     def run(self):
         turn, due = 0, time.monotonic()
