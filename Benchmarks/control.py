@@ -5,7 +5,7 @@ Starts martlet-control with 1,000 services, each with a Workload that calls ten 
 sidecars of each. The sidecars are simulated, but everything they say is real: mutual TLS with a certificate of their own,
 delta discovery with acknowledgements, a report that they are ready. Then routes and endpoints change, one after the other.
 
-A change converges when every sidecar that has it in scope has acknowledged it; the time runs from the request to the API,
+A change converges when every sidecar that has it in scope has received it; the time runs from the request to the API,
 or from the report of an instance, to the moment at which the last of them has it in its hands.
 """
 import argparse

@@ -1,7 +1,7 @@
 /// A YAML value that knows where it was written.
-struct YAMLNode {
+struct YAMLNode: Sendable {
     /// One field of a mapping.
-    struct Entry {
+    struct Entry: Sendable {
         var key: String
         var line: Int
         var column: Int
@@ -9,7 +9,7 @@ struct YAMLNode {
     }
 
     /// What a node can be.
-    indirect enum Content {
+    indirect enum Content: Sendable {
         case null
         /// `plain` if it was written without quotes, so that `true` is a boolean and `"true"` a string.
         case scalar(String, plain: Bool)
