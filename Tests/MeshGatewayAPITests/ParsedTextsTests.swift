@@ -32,6 +32,17 @@ import Testing
         #expect(Set(texts.nodes.keys) == [service("a"), service("c")])
     }
 
+    @Test func knowsATextThatStoodFurtherDownBefore() {
+        let texts = ParsedTexts()
+        _ = translate([SourceFile(path: "b.yaml", text: "\n\n" + service("c"))], texts)
+        #expect(Set(texts.nodes.keys) == [service("c")])
+        let again = [SourceFile(path: "c", text: service("c"))]
+        #expect(translate(again, texts).resources == translate(again).resources)
+        var reader = YAMLReader(file: "c", report: Report())
+        let anew = reader.documents(service("c"))
+        #expect(texts.nodes[service("c")].map { "\($0)" } == "\(anew)")
+    }
+
     @Test func saysAgainWhatIsWrong() {
         let texts = ParsedTexts()
         _ = translate(files(service("b")), texts)

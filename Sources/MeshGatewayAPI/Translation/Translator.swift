@@ -62,7 +62,7 @@ public enum Translator {
                 nodes = reader.documents(file.text)
             }
             // After an error nothing is kept: which text it is about is not known here.
-            if !report.hasErrors { used[file.text] = nodes }
+            if texts != nil, !report.hasErrors { ParsedTexts.add(nodes, of: file.text, to: &used) }
             for node in nodes { documents.add(node, file: file.path, report: report) }
         }
         if !report.hasErrors { texts?.keep(used) }

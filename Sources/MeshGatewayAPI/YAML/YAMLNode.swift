@@ -23,6 +23,24 @@ struct YAMLNode: Sendable {
     var column: Int
     var content: Content
 
+    /// The same, written so many lines further up.
+    func moved(up lines: Int) -> YAMLNode {
+        var node = self
+        node.line -= lines
+        switch content {
+        case .null, .scalar: break
+        case .sequence(let items): node.content = .sequence(items.map { $0.moved(up: lines) })
+        case .mapping(let entries):
+            node.content = .mapping(
+                entries.map { entry in
+                    Entry(
+                        key: entry.key, line: entry.line - lines, column: entry.column,
+                        value: entry.value.moved(up: lines))
+                })
+        }
+        return node
+    }
+
     /// What the node is, for messages.
     var kindName: String {
         switch content {
