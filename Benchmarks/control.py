@@ -27,6 +27,7 @@ from harness.sidecars import TYPES, simulate
 
 ROUTE, ENDPOINTS = TYPES[8], TYPES[3]
 CALLS = 10
+PAUSE = 0.5  # seconds between changes: what the one before has left to acknowledge is not part of the next
 BARS = (("one route changes, about 22 sidecars have it", "route", 1000, "ms"),
         ("one route changes, all have it", "hot", 1000, "ms"), ("one endpoint changes", "endpoint", 250, "ms"),
         ("memory of the control plane", "rss", 300, "MiB"), ("its CPU while idle", "idle", 1, "%"))
@@ -163,6 +164,7 @@ def measure(chosen, plane, process, crowd):
             marker = f"{kind}-{number}-{os.getpid()}"
             expected = callers(service, chosen) if service else chosen.instances * (chosen.services - 1)
             crowd.tell("watch", ROUTE, marker.encode())
+            time.sleep(PAUSE)
             begun = time.monotonic()
             plane.apply(route(service, marker))
             found[kind].append(crowd.wait(expected, begun))
@@ -173,6 +175,7 @@ def measure(chosen, plane, process, crowd):
         # The port as a protobuf varint of HostPort.port (field 2): what the encoded endpoint has in it.
         varint = bytes([0x10, port & 0x7F | 0x80, port >> 7 & 0x7F | 0x80, port >> 14])
         crowd.tell("watch", ENDPOINTS, varint)
+        time.sleep(PAUSE)
         begun = time.monotonic()
         crowd.tell("port", f"s{service}-0", port)
         found["endpoint"].append(crowd.wait(callers(service, chosen), begun))
@@ -216,7 +219,7 @@ def table(chosen, figures):
     """Markdown."""
     lines = [f"{chosen.services:,} services that call {CALLS + 1} others each, {figures['sidecars']:,} simulated sidecars on the "
              f"same {os.cpu_count()} cores: all objects applied in {figures['applied']:.1f} s, all sidecars joined (a certificate for "
-             f"each) in {figures['joined']:.1f} s. {chosen.changes} changes of each kind. The simulation itself takes "
+             f"each) in {figures['joined']:.1f} s. {chosen.changes} changes of each kind, {PAUSE} s apart. The simulation itself takes "
              f"{figures['simulation-share']:.0%} of the CPU time while changes run, {figures['simulation-us']:.0f} µs per response.", "",
              "| what | p50 | p99 | bar | |", "|---|---|---|---|---|"]
     for name, key, bar, unit in BARS:
