@@ -2,6 +2,7 @@
 // `import Glibc` shows none of these to Swift. No _GNU_SOURCE here: with it, types that both modules hold would differ.
 #include <elf.h>
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>

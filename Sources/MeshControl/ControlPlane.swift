@@ -4,6 +4,7 @@ import MeshCore
 internal import MeshDiscovery
 import MeshGatewayAPI
 import MeshModel
+internal import MeshNet
 
 /// The control plane: it accepts documents, keeps every accepted state in the store, and hands what they mean to the
 /// ``Distributor``. A change is checked, stored and then adopted, in this order, one at a time: what is adopted is
@@ -31,6 +32,8 @@ public actor ControlPlane {
     private(set) var directoryProblem: String?
     /// Why the stored objects could not be adopted.
     private(set) var startProblem: String?
+    /// What need not be read again at the next change.
+    let texts = ParsedTexts()
     private var lastStoreError: StoreError?
     private var isChanging = false
     private var waiting: [CheckedContinuation<Void, Never>] = []
@@ -57,7 +60,7 @@ public actor ControlPlane {
         metrics.set(.revision, revision)
         metrics.set(.directoryValid, 1)
         if let bundle = authority?.bundlePEM { await adopt(bundle: bundle) }
-        let translation = await current.translated(base: base, trustDomain: trustDomain)
+        let translation = await current.translated(base: base, trustDomain: trustDomain, reusing: texts)
         if translation.hasErrors {
             startProblem = "the stored configuration is not valid: \(Self.summary(translation.diagnostics))"
             log.error("\(startProblem ?? "")")
@@ -113,8 +116,9 @@ public actor ControlPlane {
         if !changes.isEmpty {
             do throws(StoreError) {
                 let draft = RevisionDraft(author: author, message: message, time: Date(), changes: changes)
-                revision = try await store.commit(draft, after: revision).number
-                current = ObjectSet(try await store.objects())
+                let stored = try await store.commit(draft, after: revision)
+                revision = stored.number
+                current = current.after(changes, stored)
                 lastStoreError = nil
             } catch {
                 lastStoreError = error
@@ -130,6 +134,7 @@ public actor ControlPlane {
         }
         startProblem = nil
         await adopt(translation)
+        if changes.count > 100 { ThisProcess.returnFreeMemory() }
     }
 
     private func adopt(_ translation: Translation) async {
@@ -202,7 +207,7 @@ public actor ControlPlane {
                 next.objects[object.key] = object
             }
         }
-        let translation = await next.translated(base: base, trustDomain: trustDomain)
+        let translation = await next.translated(base: base, trustDomain: trustDomain, reusing: texts)
         guard !translation.hasErrors else {
             metrics.count(.changes, "rejected")
             throw API.Problem(.rejected, Self.summary(translation.diagnostics))

@@ -131,7 +131,7 @@ extension ControlPlane: ControlOperations {
         _ next: ObjectSet, about keys: [ObjectKey], dryRun: Bool, author: String, message: String
     ) async throws(API.Problem) -> API.ChangeResult {
         let before = current
-        let translation = await next.translated(base: base, trustDomain: trustDomain)
+        let translation = await next.translated(base: base, trustDomain: trustDomain, reusing: texts)
         guard !translation.hasErrors else { return rejected(translation.diagnostics, dryRun) }
         if !dryRun { try await accept(next, translation, author: author, message: message) }
         let effects = keys.map { key in
@@ -165,7 +165,7 @@ extension ControlPlane: ControlOperations {
             return API.Diff(
                 isValid: false, objects: objects, proxies: [], diagnostics: diagnostics.map { API.Diagnosis($0) })
         }
-        let translation = await next.translated(base: base, trustDomain: trustDomain)
+        let translation = await next.translated(base: base, trustDomain: trustDomain, reusing: texts)
         let found = translation.diagnostics.map { API.Diagnosis($0) }
         guard !translation.hasErrors else {
             return API.Diff(isValid: false, objects: objects, proxies: [], diagnostics: found)

@@ -18,6 +18,9 @@ public enum ThisProcess {
         return pages &* sysconf(Int32(_SC_PAGESIZE))
     }
 
+    /// Gives memory that was freed back to the machine: after a rush, the C library keeps it. Takes milliseconds.
+    public static func returnFreeMemory() { _ = malloc_trim(0) }
+
     /// Processor time that the process has used, user and system, in nanoseconds.
     public static func processorNanoseconds() -> UInt64 {
         var time = timespec()

@@ -4,7 +4,7 @@ import pathlib
 import subprocess
 
 from ..site import ADMIN, FRONT, H1, H2C, H2TLS, ROOT, ROUTES
-from . import Launch
+from . import Launch, martlet_pair
 
 HOSTS, PATHS = 1000, 10  # of the works `routes` and `adopt`
 
@@ -153,8 +153,10 @@ def launch(work, site, loops=1, many=False, policies=True):
 
 
 def martlet(work, site):
-    if not (binaries() / "martlet-proxy").exists() or work.is_pair:
+    if not (binaries() / "martlet-proxy").exists():
         return None
+    if work.is_pair:
+        return Launch(martlet_pair.commands(site, binaries()))
     many = work.name in ("routes", "adopt")
     return launch(work, site, loops=2 if work.name.startswith("loops") else 1, many=many)
 

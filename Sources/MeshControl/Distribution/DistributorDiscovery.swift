@@ -108,7 +108,9 @@ extension Distributor {
             metrics.count(.rejections, type)
             log.warning("\(session.proxy.role)/\(session.proxy.instance) refuses \(type): \(rejection)")
         }
-        if event.rejection != nil || event.isAcknowledgement { session.noteRejections(Date()) }
+        if event.rejection != nil || (event.isAcknowledgement && !session.rejected.isEmpty) {
+            session.noteRejections(Date())
+        }
         noteSettled(session)
         session.signal()
     }

@@ -54,6 +54,20 @@ final class ConnectionTable: Sendable {
     }
 }
 
+/// Hands on what TLS has decrypted in a buffer of its size. The one that comes is TLS's own, of 32 KiB: while others hold
+/// on to it TLS makes another, and each connection has three of them for a few bytes.
+final class ExactReads: ChannelInboundHandler, Sendable {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let decrypted = unwrapInboundIn(data)
+        var exact = context.channel.allocator.buffer(capacity: decrypted.readableBytes)
+        exact.writeImmutableBuffer(decrypted)
+        context.fireChannelRead(wrapInboundOut(exact))
+    }
+}
+
 /// Closes a connection that has not opened its TLS, and sent something in it, in time. Goes away with the first bytes.
 final class FirstBytesDeadline: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer

@@ -3,6 +3,7 @@ internal import GRPCCore
 internal import GRPCNIOTransportHTTP2
 import Logging
 import MeshCore
+internal import MeshNet
 internal import NIOCore
 import ServiceLifecycle
 
@@ -108,11 +109,17 @@ struct ControlServer: Service {
 
     private func maintain() async {
         var said = ""
+        var connected = 0
         while !Task.isCancelled {
             await authority.maintain()
             let problem = await authority.problem
             if problem != said, !problem.isEmpty { logger.error("authority: \(problem)") }
             said = problem
+            // Each handshake leaves much behind, and many come at once when the control plane has been away.
+            if abs(connections.count - connected) > 100 {
+                connected = connections.count
+                ThisProcess.returnFreeMemory()
+            }
             try? await Task.sleep(for: .seconds(2))
         }
     }
@@ -146,6 +153,7 @@ struct ControlServer: Service {
             let id = ObjectIdentifier(channel)
             let handler = tls.handler { serial in connections.identify(id, serial) }
             let pipeline = channel.pipeline.syncOperations
+            try pipeline.addHandler(ExactReads(), position: .first)
             try pipeline.addHandler(FirstBytesDeadline(TimeAmount(limits.opening)), position: .first)
             try pipeline.addHandler(handler, position: .first)
         }

@@ -65,13 +65,33 @@ struct ObjectSet: Sendable {
     }
 
     /// Translates everything, away from whoever asks.
-    func translated(base: String, trustDomain: String) async -> Translation {
-        await Self.translate(files, base, trustDomain)
+    func translated(base: String, trustDomain: String, reusing texts: ParsedTexts) async -> Translation {
+        await Self.translate(files, base, trustDomain, texts)
+    }
+
+    /// What is there after `changes` were stored as `revision`, as the store has it.
+    func after(_ changes: [ObjectChange], _ revision: StoredRevision) -> ObjectSet {
+        var next = ObjectSet()
+        next.objects = objects
+        for change in changes {
+            switch change {
+            case .create(var object), .replace(var object):
+                object.created = objects[object.key]?.created ?? revision.number
+                object.changed = revision.number
+                object.time = revision.time
+                object.author = revision.author
+                next.objects[object.key] = object
+            case .delete(let key): next.objects[key] = nil
+            }
+        }
+        return next
     }
 
     @concurrent
-    private static func translate(_ files: [SourceFile], _ base: String, _ trustDomain: String) async -> Translation {
-        Translator.translate(files, base: base, for: .controlPlane(trustDomain: trustDomain))
+    private static func translate(
+        _ files: [SourceFile], _ base: String, _ trustDomain: String, _ texts: ParsedTexts
+    ) async -> Translation {
+        Translator.translate(files, base: base, for: .controlPlane(trustDomain: trustDomain), reusing: texts)
     }
 }
 

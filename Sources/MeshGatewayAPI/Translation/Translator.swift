@@ -40,20 +40,32 @@ public enum Translator {
     }
 
     /// Translates files or stored objects that have been read already; `base` is the directory that paths of files are
-    /// relative to, and with that the paths in Secrets and ConfigMaps.
+    /// relative to, and with that the paths in Secrets and ConfigMaps. The YAML of texts that `texts`
+    /// knows is not read again.
     public static func translate(
-        _ files: [SourceFile], base: String = ".", for purpose: Purpose = .proxy
+        _ files: [SourceFile], base: String = ".", for purpose: Purpose = .proxy, reusing texts: ParsedTexts? = nil
     ) -> Translation {
         let report = Report()
-        return link(read(files, report), files, base: base, purpose, report)
+        return link(read(files, report, texts), files, base: base, purpose, report)
     }
 
-    private static func read(_ files: [SourceFile], _ report: Report) -> DocumentSet {
+    private static func read(_ files: [SourceFile], _ report: Report, _ texts: ParsedTexts? = nil) -> DocumentSet {
         var documents = DocumentSet()
+        let known = texts?.nodes ?? [:]
+        var used: [String: [YAMLNode]] = [:]
         for file in files {
-            var reader = YAMLReader(file: file.path, report: report)
-            for node in reader.documents(file.text) { documents.add(node, file: file.path, report: report) }
+            let nodes: [YAMLNode]
+            if let found = known[file.text] {
+                nodes = found
+            } else {
+                var reader = YAMLReader(file: file.path, report: report)
+                nodes = reader.documents(file.text)
+            }
+            // After an error nothing is kept: which text it is about is not known here.
+            if texts != nil, !report.hasErrors { ParsedTexts.add(nodes, of: file.text, to: &used) }
+            for node in nodes { documents.add(node, file: file.path, report: report) }
         }
+        if !report.hasErrors { texts?.keep(used) }
         return documents
     }
 

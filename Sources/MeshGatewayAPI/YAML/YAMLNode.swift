@@ -1,7 +1,7 @@
 /// A YAML value that knows where it was written.
-struct YAMLNode {
+struct YAMLNode: Sendable {
     /// One field of a mapping.
-    struct Entry {
+    struct Entry: Sendable {
         var key: String
         var line: Int
         var column: Int
@@ -9,7 +9,7 @@ struct YAMLNode {
     }
 
     /// What a node can be.
-    indirect enum Content {
+    indirect enum Content: Sendable {
         case null
         /// `plain` if it was written without quotes, so that `true` is a boolean and `"true"` a string.
         case scalar(String, plain: Bool)
@@ -22,6 +22,24 @@ struct YAMLNode {
     /// Column of the first character in Unicode scalars, from 1.
     var column: Int
     var content: Content
+
+    /// The same, written so many lines further up.
+    func moved(up lines: Int) -> YAMLNode {
+        var node = self
+        node.line -= lines
+        switch content {
+        case .null, .scalar: break
+        case .sequence(let items): node.content = .sequence(items.map { $0.moved(up: lines) })
+        case .mapping(let entries):
+            node.content = .mapping(
+                entries.map { entry in
+                    Entry(
+                        key: entry.key, line: entry.line - lines, column: entry.column,
+                        value: entry.value.moved(up: lines))
+                })
+        }
+        return node
+    }
 
     /// What the node is, for messages.
     var kindName: String {

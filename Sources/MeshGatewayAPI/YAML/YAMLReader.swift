@@ -37,7 +37,8 @@ struct YAMLReader {
         guard !hasKeysThatAreNotScalars(text) else { return [] }
         var result: [YAMLNode] = []
         do {
-            let parser = try Parser(yaml: text, encoding: .utf8)
+            // What scalars are is found out later, by ``PlainScalar``: here it would only tell keys apart that are equal.
+            let parser = try Parser(yaml: text, resolver: .basic, encoding: .utf8)
             while let root = try parser.nextRoot() {
                 if let node = convert(root, depth: 0) { result.append(node) }
                 if nodes > limit { break }

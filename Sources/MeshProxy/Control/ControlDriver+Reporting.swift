@@ -21,7 +21,8 @@ extension ControlDriver {
         message.hello.time = Int64(Clock.wall() / 1_000_000_000)
         reported = standing()
         message.state = reported
-        message.traffic = traffic()
+        reportedTraffic = traffic()
+        message.traffic = reportedTraffic
         call.send(ControlMessages.report(message))
         schedule(reportTimer, after: reportInterval)
     }
@@ -33,8 +34,11 @@ extension ControlDriver {
         }
         var message = ControlReportRequest()
         message.traffic = traffic()
-        call.send(ControlMessages.report(message))
         schedule(reportTimer, after: reportInterval)
+        // The numbers are totals: with nothing new there is nothing to say.
+        guard message.traffic != reportedTraffic else { return }
+        reportedTraffic = message.traffic
+        call.send(ControlMessages.report(message))
     }
 
     func reportAnswered(_ messages: [[UInt8]]) {

@@ -64,6 +64,8 @@ final class ControlDriver {
     var reportInterval: UInt64 = 5_000_000_000
     var reportFailures = 0
     var reported = ControlState()
+    /// The traffic that was reported last.
+    var reportedTraffic = ControlTraffic()
     var draining: String?
     let boot: UInt64
 

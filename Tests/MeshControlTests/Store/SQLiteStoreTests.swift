@@ -40,6 +40,20 @@ import Testing
         #expect(try await store.objects().first.map { [$0.created, $0.changed] } == [1, 2])
     }
 
+    @Test func objectsAfterARevisionAreThoseThatTheStoreHas() async throws {
+        let store = try SQLiteStore(path: path)
+        var current = ObjectSet()
+        let steps: [[ObjectChange]] = [
+            [.create(object("a", "one")), .create(object("b", "two"))], [.replace(object("a", "three"))],
+            [.delete(object("b", "").key)], [.create(object("b", "four"))],
+        ]
+        for (number, changes) in steps.enumerated() {
+            current = current.after(changes, try await store.commit(draft(changes), after: number))
+            #expect(current.objects == ObjectSet(try await store.objects()).objects)
+        }
+        #expect(current.objects.values.map(\.created).sorted() == [1, 4])
+    }
+
     @Test func refusesACommitAfterAnOlderRevision() async throws {
         let store = try SQLiteStore(path: path)
         _ = try await store.commit(draft([.create(object("a", "one"))]), after: 0)

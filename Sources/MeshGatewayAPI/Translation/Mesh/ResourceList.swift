@@ -25,7 +25,10 @@ final class ResourceList {
 
     /// By type and name.
     var sorted: [MeshResource] {
-        all.map { ($0.id, $0) }.sorted { ($0.0.type, $0.0.name) < ($1.0.type, $1.0.name) }.map(\.1)
+        // Places are sorted, not resources: to move one of those costs more than to compare two names.
+        let names = all.map(\.id)
+        let places = all.indices.sorted { (names[$0].type, names[$0].name) < (names[$1].type, names[$1].name) }
+        return places.map { all[$0] }
     }
 }
 
