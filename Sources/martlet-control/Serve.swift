@@ -11,14 +11,14 @@ struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Serve proxies, and people.",
         discussion: """
-            Documents come from a directory (--config), which is followed, or are applied over the API (martlet apply),
-            or both. Every accepted state is kept in the data directory. SIGHUP reads the directory again; SIGTERM and
+            Documents come from a directory (--config), which is followed, or are applied over the API (martlet apply), \
+            or both. Every accepted state is kept in the data directory. SIGHUP reads the directory again; SIGTERM and \
             SIGINT end within two seconds. Proxies go on with what they have while the control plane is away.
 
             Examples:
               martlet-control serve --data /var/lib/martlet-control
-              martlet-control serve --data ./control --config mesh-config --listen 127.0.0.1:15010
-              martlet-control serve --data ./control --ca-dir /etc/martlet/ca --trust-domain example.org
+              martlet-control serve --data ./control --config mesh-config --listen 127.0.0.1:15010 \
+              martlet-control serve --data ./control --ca-dir /etc/martlet/ca --trust-domain example.org \
               martlet-control serve --data ./control --api 10.0.0.1:15020 --api-tls --name control.example
             """)
 

@@ -15,9 +15,9 @@ struct CA: ParsableCommand {
             commandName: "init",
             abstract: "Makes root.pem, root.key, intermediate.pem and intermediate.key in a directory.",
             discussion: """
-                martlet-control serve --ca-dir DIR uses them. It does not need root.key: keep that elsewhere.
-                Without --ca-dir, a control plane makes its own, and this command is not needed.
-                Files that are there are never overwritten; where root.pem and root.key are, only a new intermediate
+                martlet-control serve --ca-dir DIR uses them. It does not need root.key: keep that elsewhere. \
+                Without --ca-dir, a control plane makes its own, and this command is not needed. \
+                Files that are there are never overwritten; where root.pem and root.key are, only a new intermediate \
                 is made, once the old intermediate.pem and intermediate.key are out of the way.
                 """)
 

@@ -9,7 +9,7 @@ struct Martlet: ParsableCommand {
         commandName: "martlet",
         abstract: "An API gateway and service mesh that runs from a directory of Kubernetes Gateway API YAML.",
         discussion: """
-            Exit codes: 0 done, 1 the configuration is not valid or not accepted, 2 wrong usage, or something cannot be
+            Exit codes: 0 done, 1 the configuration is not valid or not accepted, 2 wrong usage, or something cannot be \
             read, started or reached.
 
             Examples:

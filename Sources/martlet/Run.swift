@@ -8,8 +8,8 @@ struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Serve a configuration, and follow its changes.",
         discussion: """
-            Every change of a file, also of a certificate that a Secret points at, is validated as a whole and then
-            adopted at once; a broken edit is reported and changes nothing. SIGHUP reads everything again. SIGTERM and
+            Every change of a file, also of a certificate that a Secret points at, is validated as a whole and then \
+            adopted at once; a broken edit is reported and changes nothing. SIGHUP reads everything again. SIGTERM and \
             SIGINT drain and end; a second one ends at once.
             Exit code: 0 ended, 1 requests were cut off at the end, 2 nothing could be started.
 

@@ -8,7 +8,7 @@ struct Validate: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Say everything that is wrong with a configuration, and what to write instead.",
         discussion: """
-            Prints each problem with file, line, field and remedy, then the conditions of every object.
+            Prints each problem with file, line, field and remedy, then the conditions of every object. \
             Exit code: 0 valid (there may be warnings), 1 not valid, 2 it cannot be read.
 
             Examples:

@@ -163,8 +163,9 @@ def test_grpc(start, proxy, closing):
     start(lame.port, good.port, protocol=config.H2C, retry={**HEDGED, "nonIdempotent": True},
           retryBudget={"minConcurrency": 50})
     calls = stub(closing.enter_context(channel(proxy.port)))
-    begun = time.monotonic()
-    for number in range(6):
-        assert calls.Unary(Request(payload=b"%d" % number), timeout=5).payload == b"%d" % number
-    assert time.monotonic() - begun < 2
+    # Which endpoint is asked first is left to chance.
+    for number in range(60):
+        assert calls.Unary(Request(payload=b"%d" % number), timeout=1.9).payload == b"%d" % number
+        if lame.servicer.calls:
+            break
     assert lame.servicer.calls

@@ -131,7 +131,6 @@ extension ControlDriver {
         do throws(ProxyError) {
             try serve(model)
             unserved = nil
-            save()
         } catch {
             sayOnce(
                 "cannot serve yet, trying again: \(error)"

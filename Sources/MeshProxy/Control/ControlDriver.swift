@@ -130,7 +130,9 @@ final class ControlDriver {
         case .sayWaiting: sayWaiting()
         case .renew: renewalIsDue()
         case .callIsLate: connection?.end("no answer within 10 s")
-        case .serve: if served == nil, let unserved { serveFirst(unserved.model) }
+        case .serve:
+            if served == nil, let unserved { serveFirst(unserved.model) }
+            save()
         case .save: save()
         case .report: reportIsDue()
         case .readiness: readinessMayHaveChanged()

@@ -7,12 +7,12 @@ struct CheckCommand: ParsableCommand {
         commandName: "check",
         abstract: "Tell what is wrong with an installation, and what to do about it.",
         discussion: """
-            Looks at this machine: at a control plane's --data directory, at the --state directories of proxies, and at
-            what a running control plane says of itself and its proxies. What is not said is looked for where the units
-            of systemd have it: /var/lib/martlet/control, /var/lib/martlet/proxy-NAME, /etc/martlet/proxy/NAME.env.
+            Looks at this machine: at a control plane's --data directory, at the --state directories of proxies, and at \
+            what a running control plane says of itself and its proxies. What is not said is looked for where the units \
+            of systemd have it: /var/lib/martlet/control, /var/lib/martlet/proxy-NAME, /etc/martlet/proxy/NAME.env. \
             Nothing is changed. Run it as root, or as the user whose files these are.
 
-            One line per check: ok, warning (it works, but not for long, or not well) or FAILED, each with the remedy.
+            One line per check: ok, warning (it works, but not for long, or not well) or FAILED, each with the remedy. \
             Exit code: 0 nothing has failed, 1 something has, 2 wrong usage, or there is nothing here to look at.
 
             Examples:

@@ -21,8 +21,8 @@ struct Certificates: ParsableCommand {
             commandName: "rotate-root",
             abstract: "Take a step of the replacement, or say how far it is.",
             discussion: """
-                begin makes a new root that everybody believes beside the old one; activate signs under the new one,
-                once everybody believes it; finish drops the old one, once nobody has a certificate of it. A step that
+                begin makes a new root that everybody believes beside the old one; activate signs under the new one, \
+                once everybody believes it; finish drops the old one, once nobody has a certificate of it. A step that \
                 is too early is refused with what is missing. No request is lost meanwhile.
                 Exit code: 0 done, 1 it is not the time for this step, 2 the control plane cannot be reached.
 

@@ -5,7 +5,7 @@ struct Edges: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Say who called whom, how often, how well and how fast.",
         discussion: """
-            Both sides of a call report it; here it is counted once. A call fails by a status from 500, a gRPC status
+            Both sides of a call report it; here it is counted once. A call fails by a status from 500, a gRPC status \
             that blames the server, or no answer at all.
 
             Examples:

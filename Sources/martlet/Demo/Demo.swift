@@ -6,9 +6,9 @@ struct Demo: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a whole mesh on this machine, and see what it does.",
         discussion: """
-            Starts a control plane, a gateway and six small services in Node, Python and C, two instances each, every
-            instance with its sidecar and all hops in mutual TLS. Sends traffic through the gateway, prints who called
-            whom, kills an instance, stops and starts the control plane and replaces the root certificate meanwhile, and
+            Starts a control plane, a gateway and six small services in Node, Python and C, two instances each, every \
+            instance with its sidecar and all hops in mutual TLS. Sends traffic through the gateway, prints who called \
+            whom, kills an instance, stops and starts the control plane and replaces the root certificate meanwhile, and \
             ends everything again.
             Exit code: 0 no request failed and all was as it should be, 1 something was not, 2 it cannot run here.
 

@@ -13,9 +13,9 @@ struct Explain: ParsableCommand {
             martlet explain --proxy PROXY METHOD URL [OPTIONS]
             """,
         discussion: """
-            Nothing is sent. The request is parsed, and its rule found, by the code that the proxy runs.
+            Nothing is sent. The request is parsed, and its rule found, by the code that the proxy runs. \
             With --proxy, it is explained by what the control plane wants that proxy to run.
-            For TLS and TCP listeners the method is CONNECT: martlet explain DIR CONNECT tls://db.example:8445
+            For TLS and TCP listeners the method is CONNECT: martlet explain DIR CONNECT tls://db.example:8445 \
             Exit code: 0 explained, 1 the configuration is not valid, 2 it cannot be read or the request is none.
 
             Examples:

@@ -90,7 +90,7 @@ struct RotationTests {
         _ = try await authority.join(token)
         _ = try await authority.join(token, instance: "cart-2")
         try await authority.beginRotation()
-        fixture.clock.advance(3 * 3600)
+        fixture.clock.advance(3 * 3600 + 60)
         try await authority.activateRotation()
         let connected = API.Proxy(
             id: try #require(API.ProxyID(role: "workload:shop/basket", instance: "cart-2")), address: "",
